@@ -1,0 +1,136 @@
+"""`manifest.json`: written last, so a directory with a manifest is complete (rule R11).
+
+It holds what made the dataset and what came out, and no clock: the same input and options give the same bytes (R5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from schemas.errors import FormatError
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassEntry:
+    """One class of the dataset's label space.
+
+    Attributes:
+        id: 1-based, as in labels.pbtxt and in the records.
+        label: the dataset's own string.
+        wnid: the concept, "" when unmapped.
+        display_name: what people read.
+        relation: of the wnid to the label: exact, broader, narrower or close; "" when unmapped.
+        node: index in the tree, None when no tree was given.
+    """
+
+    id: int
+    label: str
+    wnid: str = ""
+    display_name: str = ""
+    relation: str = ""
+    node: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardEntry:
+    """One TFRecord file: name inside the directory, number of records, size and sha256 of the file."""
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One annotation file that was read, with its sha256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What came in and what became of it. Law: images_in = written + rejected, for images and for annotations.
+
+    `rejected_by_reason` counts images and annotations together: keys such as `image:truncated`, `box:zero_area`.
+    `fixed_by_reason` counts annotations that were kept after a repair, such as `box:clipped`.
+    """
+
+    images_in: int = 0
+    images_written: int = 0
+    images_rejected: int = 0
+    annotations_in: int = 0
+    annotations_written: int = 0
+    annotations_rejected: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    fixed_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that a reader must know about a dataset directory.
+
+    Attributes:
+        source: name of the dataset format it was made from.
+        split: prefix of the shards, index and annotations.
+        has_boxes: whether the records carry boxes (detection) or image labels alone (classification).
+        options: the options that decided the contents, by name.
+        versions: of wordtree and of the file format.
+        source_files: annotation files read.
+        counts: see `Counts`.
+        shards: in order.
+        classes: the label space, in id order.
+        tree_digest: digest of the tree given at conversion, "" when none was.
+        wordnet: version of WordNet behind the wnids.
+    """
+
+    source: str
+    split: str
+    has_boxes: bool
+    options: Mapping[str, Any]
+    versions: Mapping[str, str]
+    source_files: tuple[SourceFile, ...]
+    counts: Counts
+    shards: tuple[ShardEntry, ...]
+    classes: tuple[ClassEntry, ...]
+    tree_digest: str = ""
+    wordnet: str = "3.0"
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """JSON text, sorted keys: the same manifest, the same bytes."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def manifest_from_json(text: str, where: str = MANIFEST_NAME) -> Manifest:
+    """Read a manifest back.
+
+    Raises:
+        FormatError: if it is no JSON, of a newer version, or a field is missing or unknown.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{where}: not JSON ({error}); was the file edited or cut short?") from error
+    if not isinstance(data, dict) or "format_version" not in data:
+        raise FormatError(f"{where}: no manifest of a WordTree dataset (it has no format_version)")
+    if data["format_version"] != FORMAT_VERSION:
+        raise FormatError(
+            f"{where}: format version {data['format_version']!r}; this version reads {FORMAT_VERSION}. Convert again."
+        )
+    try:
+        data["counts"] = Counts(**data["counts"])
+        data["shards"] = tuple(ShardEntry(**entry) for entry in data["shards"])
+        data["classes"] = tuple(ClassEntry(**entry) for entry in data["classes"])
+        data["source_files"] = tuple(SourceFile(**entry) for entry in data["source_files"])
+        return Manifest(**data)
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{where}: a field is missing or unknown ({error}); convert the dataset again") from error

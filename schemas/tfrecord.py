@@ -1,0 +1,68 @@
+"""TFRecord framing: length, masked CRC of the length, data, masked CRC of the data.
+
+16 bytes a record beside the data. The CRC is checked where a record is read: corruption is found here and named.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import google_crc32c
+
+from schemas.errors import FormatError
+
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+
+
+def masked_crc(data: bytes) -> int:
+    """CRC-32C of the data, rotated and shifted as TFRecord wants it."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(data: bytes) -> bytes:
+    """One record with its header and footer."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _FOOTER.pack(masked_crc(length)), data, _FOOTER.pack(masked_crc(data))))
+
+
+def unframe(framed: bytes, where: str = "record") -> bytes:
+    """The data of one framed record.
+
+    Raises:
+        FormatError: if a CRC or the length does not fit.
+    """
+    if len(framed) < HEADER_BYTES + FOOTER_BYTES:
+        raise FormatError(f"{where}: {len(framed)} bytes are too few for a TFRecord; is the file cut short?")
+    length, length_crc = _HEADER.unpack_from(framed)
+    if masked_crc(framed[:8]) != length_crc:
+        raise FormatError(f"{where}: the CRC of the record's length is wrong; the file is damaged or no TFRecord")
+    data = framed[HEADER_BYTES : HEADER_BYTES + length]
+    if len(framed) != HEADER_BYTES + length + FOOTER_BYTES:
+        raise FormatError(f"{where}: the record has {len(framed)} bytes, its header says {length} + 16")
+    if masked_crc(data) != _FOOTER.unpack_from(framed, HEADER_BYTES + length)[0]:
+        raise FormatError(f"{where}: the CRC of the record's data is wrong; the file is damaged")
+    return data
+
+
+def read_records(stream: BinaryIO, where: str = "TFRecord file") -> Iterator[bytes]:
+    """The records of a file in order.
+
+    Raises:
+        FormatError: naming the record's number, if it is damaged or cut short.
+    """
+    number = 0
+    while header := stream.read(HEADER_BYTES):
+        if len(header) < HEADER_BYTES:
+            raise FormatError(f"{where}, record {number}: the file ends inside a header; it is cut short")
+        length, length_crc = _HEADER.unpack(header)
+        if masked_crc(header[:8]) != length_crc:
+            raise FormatError(f"{where}, record {number}: the CRC of the length is wrong; damaged, or no TFRecord")
+        body = stream.read(length + FOOTER_BYTES)
+        yield unframe(header + body, f"{where}, record {number}")
+        number += 1

@@ -1,0 +1,66 @@
+"""Package metadata. Imports setuptools alone, because Beam's --setup_file runs it on any machine."""
+
+from setuptools import find_packages, setup
+
+PACKAGES = ["schemas", "wordtree", "pipelines", "detector"]
+
+# What a Beam worker needs. The worker image brings its own protobuf, so that is not pinned tightly.
+WORKER = [
+    "apache-beam>=2.70,<3",
+    "fsspec>=2024.6",
+    "google-crc32c>=1.5",
+    "msgspec>=0.18",
+    "numpy>=1.26,<2.5",
+    "pillow>=11",
+    "protobuf>=5.26,<7",
+    "pyarrow>=16,<26",
+]
+
+EXTRAS = {
+    "nltk": ["nltk>=3.9"],
+    "train": ["tensorflow>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
+    "train-cpu": ["tensorflow-cpu>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
+    "dev": [
+        "build",
+        "hypothesis>=6.100",
+        "import-linter>=2.1",
+        "nltk>=3.9",
+        "pyright==1.1.405",
+        "pytest>=8.3",
+        "pytest-xdist>=3.6",
+        "ruff==0.14.5",
+        "setuptools>=68",
+        "wheel",
+    ],
+}
+
+setup(
+    name="wordtree",
+    version="0.1.0",
+    description="Joint training of detectors on boxed and merely labelled images over a WordNet tree",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=[*PACKAGES, *(f"{name}.*" for name in PACKAGES)]),
+    package_data={
+        "schemas": ["py.typed"],
+        "wordtree": ["py.typed", "data/*", "data/labels/*"],
+        "pipelines": ["py.typed"],
+        "detector": ["py.typed"],
+    },
+    install_requires=WORKER,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["wordtree = wordtree.command:main"],
+        "wordtree.commands": [
+            "demo = detector.cli:add_demo",
+            "tree = wordtree.cli:add_tree",
+            "convert = pipelines.cli:add_convert",
+            "inspect = detector.cli:add_inspect",
+            "anchors = detector.cli:add_anchors",
+            "train = detector.cli:add_train",
+            "evaluate = detector.cli:add_evaluate",
+            "detect = detector.cli:add_detect",
+            "report = detector.cli:add_report",
+        ],
+    },
+)
