@@ -1,0 +1,67 @@
+"""The types that flow through the detector: `Batch` in, named losses or `Detections` out.
+
+Shape shorthand: B images, M boxes kept per image, L labels kept per image, K detections, N tree nodes.
+Masks say what is there; no number has a second meaning, but for node -1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+
+class Batch(NamedTuple):
+    """One batch of the joint stream.
+
+    Attributes:
+        images: f32[B, S, S, 3] RGB in [0, 1].
+        boxes: f32[B, M, 4] `rel_yxyx`.
+        nodes: i32[B, M] tree node of each box; -1 for a region to ignore (a crowd), neither object nor background.
+        box_mask: bool[B, M] which rows of boxes and nodes are there.
+        has_boxes: bool[B] whether people looked for boxes; where False only the image labels are known.
+        image_nodes: i32[B, L] tree nodes of the image labels.
+        image_node_sign: i8[B, L] +1 present, -1 verified absent, 0 no row.
+        image_node_weight: f32[B, L] confidence in [0, 1].
+    """
+
+    images: Any
+    boxes: Any
+    nodes: Any
+    box_mask: Any
+    has_boxes: Any
+    image_nodes: Any
+    image_node_sign: Any
+    image_node_weight: Any
+
+
+class Detections(NamedTuple):
+    """What was found, best first.
+
+    Attributes:
+        boxes: f32[B, K, 4] `rel_yxyx`.
+        nodes: i32[B, K] tree nodes.
+        scores: f32[B, K] objectness times the node's absolute probability, in [0, 1].
+        mask: bool[B, K] which rows are there.
+    """
+
+    boxes: Any
+    nodes: Any
+    scores: Any
+    mask: Any
+
+
+class Detector(Protocol):
+    """A meta-architecture. The trainer, the evaluator and the exporter know only this."""
+
+    model: Any
+
+    def losses(self, batch: Batch, *, training: bool, images_seen: Any) -> dict[str, Any]:
+        """Named loss terms, each a scalar mean over the batch's images; their sum is trained."""
+        ...
+
+    def score_nodes(self, images: Any, nodes: Any) -> tuple[Any, Any]:
+        """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] for fixed nodes, before suppression."""
+        ...
+
+    def detect(self, images: Any, *, threshold: float, walk_threshold: float) -> Detections:
+        """Detections at the deepest node that is likely enough, after suppression."""
+        ...

@@ -1,0 +1,275 @@
+"""Experiments as frozen dataclasses, and `--set key=value` on top of them.
+
+An experiment is a Python file in `detector/configs/` with `get_config() -> Experiment`; its docstring gives the command,
+the time and the expected result. The field types convert the text of an override; an unknown key names its neighbours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import json
+import pkgutil
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from schemas.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network.
+
+    Attributes:
+        architecture: module of `detector.architectures`.
+        input_size: pixels, square; a multiple of the output stride.
+        width: multiplies every channel count of Darknet-19.
+        stages: how many of Darknet-19's six stages are built (depth); stage k runs at stride 2^(k-1).
+        output_stride: 8, 16 or 32: stages beyond it keep this stride.
+        head_convs: extra 3x3 convolutions before the last layer (YOLOv2 has 2, YOLO9000 none).
+        head_width: their channels, before `width`.
+        anchors: priors as (width, height), relative to the image; empty: taken from the data by k-means.
+        num_anchors: how many priors k-means finds.
+        dropout: share of channels dropped before the last layer.
+        batch_norm_momentum: of the running statistics.
+    """
+
+    architecture: str = "yolo9000"
+    input_size: int = 416
+    width: float = 1.0
+    stages: int = 6
+    output_stride: int = 32
+    head_convs: int = 0
+    head_width: int = 1024
+    anchors: tuple[tuple[float, float], ...] = ()
+    num_anchors: int = 3
+    dropout: float = 0.0
+    batch_norm_momentum: float = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The joint loss, each part by name. The defaults of the first block are darknet's.
+
+    Attributes:
+        object_scale, noobject_scale, coord_scale, class_scale: weights of the parts of a boxed image.
+        ignore_iou: a prediction that overlaps some truth more than this is not pushed to "no object".
+        rescore: the objectness target is the IoU with the truth instead of 1.
+        bias_match: anchors are matched by their own shape instead of by the predicted shape.
+        small_box_weight: coordinates weigh (2 - w h) (darknet since 2017-03; in no paper).
+        prior_scale, prior_images: for the first images every prediction is pulled to its prior.
+        weak: which boxes a labels-only image supervises (see detector/weak_loss.py).
+        weak_scale: weight of the class part of a labels-only image.
+        weak_object_scale: weight of its objectness part.
+        weak_after: steps without the labels-only part at the start.
+        label_smoothing: taken from the true class of each sibling group and spread over the group.
+    """
+
+    object_scale: float = 5.0
+    noobject_scale: float = 1.0
+    coord_scale: float = 1.0
+    class_scale: float = 1.0
+    ignore_iou: float = 0.6
+    rescore: bool = True
+    bias_match: bool = True
+    small_box_weight: bool = False
+    prior_scale: float = 0.01
+    prior_images: int = 12_800
+    weak: Literal["paper", "release2017", "head", "marginal", "off"] = "paper"
+    weak_scale: float = 1.0
+    weak_object_scale: float = 1.0
+    weak_after: int = 0
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random changes of an image and its boxes together; see detector/augment.py.
+
+    Attributes:
+        scale: the image is drawn at 1/scale to scale times its size.
+        aspect: the aspect ratio changes by up to this factor.
+        shift: as a share of the free room, 0 keeps the image centred.
+        flip: probability of mirroring.
+        hue, saturation, exposure: darknet's distortion: shift in turns, factors.
+        grey: probability of dropping the colour.
+        min_visible: a box with less of its area left in the picture is not a target any more.
+    """
+
+    scale: float = 1.0
+    aspect: float = 1.0
+    shift: float = 0.0
+    flip: float = 0.5
+    hue: float = 0.0
+    saturation: float = 1.0
+    exposure: float = 1.0
+    grey: float = 0.0
+    min_visible: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The joint stream.
+
+    Attributes:
+        datasets: dataset directories; given on the command line with --data.
+        shares: images of labels-only sets to images of boxed sets; YOLO9000 used 4 to 1.
+        max_boxes: boxes kept per image.
+        max_labels: image labels kept per image.
+    """
+
+    datasets: tuple[str, ...] = ()
+    shares: tuple[float, float] = (4.0, 1.0)
+    max_boxes: int = 30
+    max_labels: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The loop.
+
+    Attributes:
+        steps, batch_size: length of the run.
+        optimizer: "sgd" (momentum 0.9, darknet's) or "adamw".
+        learning_rate: at its highest.
+        warmup_steps: rises to it in so many steps.
+        schedule: "cosine" to zero, or "constant".
+        weight_decay: on convolution kernels alone.
+        clip_norm: global norm of the gradients, 0 for none.
+        ema: decay of the averaged weights that are evaluated, 0 for none.
+        seed: of weights, order and augmentation.
+        checkpoint_every, log_every: in steps.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16".
+    """
+
+    steps: int = 1000
+    batch_size: int = 32
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: float = 5e-4
+    clip_norm: float = 10.0
+    ema: float = 0.0
+    seed: int = 0
+    checkpoint_every: int = 200
+    log_every: int = 20
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides a run."""
+
+    name: str
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def to_json(self) -> str:
+        """JSON text that `experiment_from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+def experiment_from_json(text: str, where: str = "config.json") -> Experiment:
+    """Read what `Experiment.to_json` wrote.
+
+    Raises:
+        ConfigError: if a field is unknown or has the wrong type.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: not JSON ({error})") from error
+    experiment = Experiment(name=data.pop("name", "unnamed"))
+    for section, values in data.items():
+        for key, value in values.items():
+            experiment = _replace(experiment, f"{section}.{key}", value, where)
+    return experiment
+
+
+def config_names() -> list[str]:
+    """The experiments that ship with the package."""
+    package = importlib.import_module("detector.configs")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment `detector/configs/NAME.py`, or a .json written by a run, with `section.key=value` overrides.
+
+    Raises:
+        ConfigError: if there is no such experiment or key, or a value does not fit its type.
+    """
+    if name.endswith(".json"):
+        try:
+            with open(name) as file:
+                experiment = experiment_from_json(file.read(), name)
+        except OSError as error:
+            raise ConfigError(f"cannot read {name} ({error.strerror})") from error
+    elif name not in config_names():
+        raise ConfigError(f"no config {name!r}{_nearest(name, config_names())}; there are {', '.join(config_names())}")
+    else:
+        experiment = importlib.import_module(f"detector.configs.{name}").get_config()
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override!r}: expected section.key=value, such as train.steps=500")
+        experiment = _replace(experiment, key.strip(), text.strip(), f"--set {override}")
+    return experiment
+
+
+def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experiment:
+    section, _, name = key.partition(".")
+    sections = [f.name for f in dataclasses.fields(Experiment) if f.name != "name"]
+    if section not in sections:
+        raise ConfigError(f"{where}: no section {section!r}{_nearest(section, sections)}; there are {', '.join(sections)}")
+    part = getattr(experiment, section)
+    hints = typing.get_type_hints(type(part))
+    if name not in hints:
+        raise ConfigError(f"{where}: {section} has no key {name!r}{_nearest(name, hints)}; it has {', '.join(hints)}")
+    converted = _convert(value, hints[name], f"{where} ({section}.{name})")
+    return dataclasses.replace(experiment, **{section: dataclasses.replace(part, **{name: converted})})
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Text, or a value from JSON, to the type of the field."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return None if value in (None, "none", "None") else _convert(value, args[0], where)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{where}: found {value!r}; expected one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value if value.startswith("[") else f"[{value}]")
+            except ValueError:
+                value = [part.strip() for part in value.split(",")]
+        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
+        if len(inner) != len(value):
+            raise ConfigError(f"{where}: found {len(value)} values; expected {len(inner)}")
+        return tuple(_convert(part, kind, where) for part, kind in zip(value, inner, strict=True))
+    if hint is bool and isinstance(value, str):
+        if value.lower() in ("true", "1", "yes", "on"):
+            return True
+        if value.lower() in ("false", "0", "no", "off"):
+            return False
+        raise ConfigError(f"{where}: found {value!r}; expected true or false")
+    try:
+        if hint is int and isinstance(value, str):
+            return int(value.replace("_", ""))
+        return hint(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: found {value!r}; expected {hint.__name__}") from error
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
