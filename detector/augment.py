@@ -113,12 +113,15 @@ def place_image(image: tf.Tensor, placement: tf.Tensor, size: int) -> tf.Tensor:
         f32[size, size, 3].
     """
     source = tf.cast(tf.shape(image)[:2], tf.float32)
-    edged = tf.pad(image, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")  # the outer half of a border pixel is image too
     scale, shift = placement[0:2], placement[2:4]
-    ends = tf.constant([[0.5 / size], [1 - 0.5 / size]])  # centres of the first and last pixel of the canvas
-    at = (ends - shift) / scale * source + 0.5  # the same places in pixels of the edged source
+    centers = (tf.range(size, dtype=tf.float32)[:, None] + 0.5) / size
+    relative = (centers - shift) / scale  # [size, 2]: where each row and column of the canvas lies in the source
+    edged = tf.pad(image, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")  # the outer half of a border pixel is image too
+    at = tf.gather(relative, [0, size - 1]) * source + 0.5  # first and last, in pixels of the edged source
     box = tf.reshape(at / (source + 1), [1, 4])
-    drawn = tf.image.crop_and_resize(edged[None], box, [0], [size, size], extrapolation_value=0.5)[0]
+    drawn = tf.image.crop_and_resize(edged[None], box, [0], [size, size])[0]
+    inside = (relative >= 0) & (relative <= 1)
+    drawn = tf.where((inside[:, None, 0] & inside[None, :, 1])[..., None], drawn, 0.5)
     return tf.cond(placement[4] > 0.5, lambda: tf.reverse(drawn, [1]), lambda: drawn)
 
 

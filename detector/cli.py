@@ -29,12 +29,31 @@ def _parser(subparsers: Any, name: str, help_text: str, example: str, run: Any) 
     return parser
 
 
-def _quiet_tensorflow() -> None:
-    """Before TensorFlow is imported: no start-up chatter unless asked for; the same sums in the same order."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+def _start_tensorflow() -> None:
+    """Import TensorFlow without its start-up chatter, and make it do the same sums in the same order each time.
 
-    tf.config.experimental.enable_op_determinism()
+    The chatter is written to file descriptor 2 by C++ before any log level holds, so that is shut for the import.
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment shows everything.
+
+    Raises:
+        ConfigError: if TensorFlow is not installed.
+    """
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        if level != "0":
+            with open(os.devnull, "wb") as sink:
+                os.dup2(sink.fileno(), 2)
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        tf.constant(0)  # starts the runtime, which has its say too
+    except ImportError as error:
+        raise ConfigError(f"TensorFlow is not installed ({error}); pip install 'wordtree[train]'") from error
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _log(line: str) -> None:
@@ -58,7 +77,7 @@ def add_anchors(subparsers: Any) -> None:
 
 
 def _run_anchors(args: argparse.Namespace) -> int:
-    _quiet_tensorflow()
+    _start_tensorflow()
     from detector.anchors import box_shapes, kmeans_anchors
     from detector.dataset import open_dataset
 
@@ -111,7 +130,7 @@ def _run_train(args: argparse.Namespace) -> int:
     missing = [flag for flag, value in (("--data", paths), ("--tree", args.tree), ("--out", args.out)) if not value]
     if missing:
         raise ConfigError(f"{', '.join(missing)} missing; see `wordtree train --help`")
-    _quiet_tensorflow()
+    _start_tensorflow()
     from detector.dataset import open_dataset
     from detector.train import train
     from wordtree.files import read_tree
@@ -148,7 +167,7 @@ def add_evaluate(subparsers: Any) -> None:
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
-    _quiet_tensorflow()
+    _start_tensorflow()
     from detector.dataset import open_dataset
     from detector.evaluate import evaluate, table
     from detector.run import open_run
@@ -207,7 +226,7 @@ def _run_detect(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.exists() and not args.force:
         raise OutputError(f"{out} exists already; choose another --out or replace it with --force")
-    _quiet_tensorflow()
+    _start_tensorflow()
     from detector.infer import detect, find_images
     from detector.run import open_run
 

@@ -34,7 +34,7 @@ from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkp
 from detector.config import Experiment, TrainConfig, load_config
 from detector.dataset import Dataset
 from detector.input import JointStream
-from schemas.errors import CheckpointError, OutputError, WordTreeError
+from schemas.errors import CheckpointError, ConfigError, OutputError, WordTreeError
 from detector.run import write_tree
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
@@ -162,8 +162,13 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
         OutputError: if `out` holds a run of another configuration or tree.
         CheckpointError, TreeError, InputError: see the parts.
     """
-    experiment = with_anchors(experiment, datasets, log)
     config = experiment.train
+    if config.checkpoint_every % config.log_every:
+        raise ConfigError(
+            f"train.checkpoint_every is {config.checkpoint_every}; expected a multiple of train.log_every, "
+            f"{config.log_every}, so that a resumed run logs the same means"
+        )
+    experiment = with_anchors(experiment, datasets, log)
     _open_run(experiment, tree, datasets, out)
     stream = JointStream(
         datasets,
@@ -183,6 +188,7 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
     writer = tf.summary.create_file_writer(str(out / "tensorboard"))
     sums: Counter[str] = Counter()
     count, began = 0, time.monotonic()
+    lap = began
     with open(out / "metrics.jsonl", "a") as metrics:
         for step, batch in enumerate(stream.batches(config.batch_size, start=start, stop=config.steps), start=start):
             sums.update(trainer.train_step(batch, step))
@@ -190,8 +196,9 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
             done = step + 1
             if done % config.log_every == 0 or done == config.steps:
                 means = {name: value / count for name, value in sums.items()}
-                _log_step(done, means, experiment, metrics, writer, log, (done - start, time.monotonic() - began))
-                sums, count = Counter(), 0
+                now = time.monotonic()
+                _log_step(done, means, experiment, metrics, writer, log, seconds_per_step=(now - lap) / count)
+                sums, count, lap = Counter(), 0, now
             if done % config.checkpoint_every == 0 or done == config.steps:
                 info = CheckpointInfo(done, done * config.batch_size, tree.digest(), len(tree))
                 metrics.flush()
@@ -260,18 +267,18 @@ def _log_step(
     metrics: Any,
     writer: Any,
     log: Log,
-    progress: tuple[int, float],
+    *,
+    seconds_per_step: float,
 ) -> None:
     config = experiment.train
-    steps, seconds = progress
     rate = learning_rate(config, done - 1)
     row = {"step": done, "images": done * config.batch_size, "learning_rate": rate}
     metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
     with writer.as_default(step=done):
         for name, value in {**means, "learning_rate": rate}.items():
             tf.summary.scalar(name, value)
-    speed = steps * config.batch_size / seconds
-    left = (config.steps - done) * seconds / steps
+    speed = config.batch_size / seconds_per_step
+    left = (config.steps - done) * seconds_per_step
     terms = "  ".join(f"{k} {v:.3f}" for k, v in means.items() if k not in ("loss", "gradient_norm"))
     log(f"step {done:>6}/{config.steps}  {speed:5.0f} images/s  {_clock(left)} left  loss {means['loss']:.3f} ({terms})")
 
