@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def restore_checkpoint(path: Path, tree_digest: str, variables: Mapping[str, Any
             f"{tree_digest[:12]}; give the tree of that run, or start a new run"
         )
     try:
-        with np.load(path / "variables.npz") as file:
+        with np.load(BytesIO((path / "variables.npz").read_bytes())) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zipfile and numpy raise many kinds for a damaged file
         raise CheckpointError(f"{path}/variables.npz cannot be read ({error}); remove {path} to use an older one") from error

@@ -116,8 +116,8 @@ class Trainer:
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     """Momentum SGD as darknet's, or AdamW with decay on kernels alone."""
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(config.learning_rate, momentum=0.9)
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+        return keras.optimizers.SGD(config.learning_rate, momentum=0.9, name="sgd")
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, name="adamw")
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

@@ -141,10 +141,10 @@ def label_set(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fine_set(tmp_path_factory):
-    """8 images boxed at the fine level, for evaluation."""
+    """8 images of the detection set, boxed at the fine level, for evaluation."""
     records = [
-        detection_record(100 + k, kind, label=kind, class_id=class_id)
-        for k, (kind, class_id) in enumerate([("disc", 1), ("square", 2)] * 4)
+        detection_record(k, kind, label=kind, class_id=class_id)
+        for k, (kind, class_id) in enumerate([("square", 2), ("disc", 1)] * 4)
     ]
     return write_dataset(tmp_path_factory.mktemp("data") / "fine", records, FINE, has_boxes=True)
 

@@ -1,0 +1,150 @@
+"""What the first bytes of an image say: format, size, orientation, and whether the end is there.
+
+Works on the encoded bytes, decodes no pixels, believes neither names nor annotations (rule R8). An image whose header
+and end are sound can still hold damaged pixels; finding those takes a full decode.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from schemas.errors import RecordError
+from schemas.record import ImageFormat
+
+_SOF = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+_STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+
+
+class ImageHeader(NamedTuple):
+    """Format by magic bytes; size of the stored pixels; EXIF orientation 1 to 8, 1 where none is stated."""
+
+    format: ImageFormat
+    height: int
+    width: int
+    orientation: int = 1
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """The header of an encoded image.
+
+    Raises:
+        RecordError: with reason `image:empty`, `image:html`, `image:unknown_format`, `image:bad_header` or
+            `image:truncated`.
+    """
+    if not data:
+        raise RecordError("image:empty", "the file has no bytes", found="0 bytes")
+    reader = next((read for magic, read in _READERS if data.startswith(magic)), None)
+    if reader is None:
+        start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+            raise RecordError("image:html", "a web page in place of an image", found=repr(data[:40]))
+        raise RecordError("image:unknown_format", "no JPEG, PNG, GIF, BMP or WebP", found=repr(data[:16]))
+    try:
+        header = reader(data)
+    except (struct.error, IndexError):
+        raise RecordError("image:truncated", "the file ends inside its header", found=f"{len(data)} bytes") from None
+    if header.height <= 0 or header.width <= 0:
+        size = f"{header.width} x {header.height}"
+        raise RecordError("image:bad_header", f"the header gives a size of {size}", found=size)
+    return header
+
+
+def _truncated(data: bytes, what: str) -> RecordError:
+    return RecordError("image:truncated", f"the file ends before {what}", found=f"{len(data)} bytes")
+
+
+def _read_jpeg(data: bytes) -> ImageHeader:
+    """Walk the segments to the first scan; behind it an end marker must stand, padding after it is fine."""
+    at, height, width, orientation = 2, 0, 0, 1
+    while True:
+        if data[at] != 0xFF:
+            raise RecordError("image:bad_header", "broken chain of JPEG segments", found=f"byte {at}: {data[at]:#x}")
+        while data[at] == 0xFF:  # any number of fill bytes
+            at += 1
+        marker = data[at]
+        at += 1
+        if marker in _STANDALONE:
+            continue
+        if marker == 0xD9:
+            raise RecordError("image:bad_header", "the JPEG ends before its first scan", found=f"{len(data)} bytes")
+        (length,) = struct.unpack_from(">H", data, at)
+        if marker in _SOF:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+        elif marker == 0xE1 and data[at + 2 : at + 8] == b"Exif\0\0":
+            orientation = _exif_orientation(data[at + 8 : at + length])
+        elif marker == 0xDA:
+            # Inside a scan 0xFF is followed by 0, so this is a true end marker.
+            if data.rfind(b"\xff\xd9", at + length) < 0:
+                raise _truncated(data, "the JPEG's end marker")
+            return ImageHeader("jpeg", height, width, orientation)
+        at += length
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """Tag 0x0112 of the first directory; 1 where it is missing or broken (EXIF is often broken)."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
+            if tag == 0x0112 and kind == 3:
+                (value,) = struct.unpack_from(order + "H", tiff, entry + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def _read_png(data: bytes) -> ImageHeader:
+    width, height = struct.unpack_from(">II", data, 16)
+    if data[12:16] != b"IHDR":
+        raise RecordError("image:bad_header", "the PNG does not begin with IHDR", found=repr(data[8:16]))
+    if data.rfind(b"IEND", 24) < 0:
+        raise _truncated(data, "the PNG's IEND")
+    return ImageHeader("png", height, width)
+
+
+def _read_gif(data: bytes) -> ImageHeader:
+    width, height = struct.unpack_from("<HH", data, 6)
+    if not data.rstrip(b"\0").endswith(b";"):
+        raise _truncated(data, "the GIF's trailer")
+    return ImageHeader("gif", height, width)
+
+
+def _read_bmp(data: bytes) -> ImageHeader:
+    size, _, _, _, header_size = struct.unpack_from("<IHHII", data, 2)
+    width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
+    if len(data) < size:
+        raise _truncated(data, f"the {size} bytes that the BMP's header promises")
+    return ImageHeader("bmp", abs(height), width)  # a negative height means top row first
+
+
+def _read_webp(data: bytes) -> ImageHeader:
+    (size,) = struct.unpack_from("<I", data, 4)
+    kind = data[12:16]
+    if data[8:12] != b"WEBP":
+        raise RecordError("image:unknown_format", "a RIFF file that is no WebP", found=repr(data[:16]))
+    if kind == b"VP8X":
+        width, height = (1 + int.from_bytes(data[start : start + 3], "little") for start in (24, 27))
+    elif kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    if len(data) < size + 8:
+        raise _truncated(data, f"the {size + 8} bytes that the WebP's header promises")
+    return ImageHeader("webp", height, width)
+
+
+_READERS = (
+    (b"\xff\xd8", _read_jpeg),
+    (b"\x89PNG\r\n\x1a\n", _read_png),
+    (b"GIF87a", _read_gif),
+    (b"GIF89a", _read_gif),
+    (b"BM", _read_bmp),
+    (b"RIFF", _read_webp),
+)

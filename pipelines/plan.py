@@ -1,0 +1,178 @@
+"""What a conversion will do, decided before anything is written.
+
+`make_plan` looks at the annotations, resolves the classes and fixes the shards. The `Job` in a plan is all that a
+worker needs; it is small, frozen and picklable. Its fingerprint names inputs and options: equal fingerprints, equal
+bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from pipelines import storage
+from pipelines.checks import Policy
+from pipelines.labelling import LabelSpace, resolve_classes
+from pipelines.rows import sort_key
+from pipelines.sources.base import DatasetSource
+from schemas.errors import ConfigError, InputError
+from schemas.manifest import SourceFile
+
+IMAGES_PER_SHARD = 2000  # COCO's train2017 in 60 files of 330 MB; a few files for each reader and worker
+DEFAULT_POLICY = Policy()
+RECORDS_VERSION = "1"  # raise it when the same input begins to give other bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user may choose about a conversion; see `wordtree convert coco --help`.
+
+    Attributes:
+        labels: a label map, "none", or "" for the format's own.
+        tree: path of a tree, or "".
+        shards: 0 for one shard per IMAGES_PER_SHARD images.
+        limit: only so many images, those with the smallest hashes; 0 for all.
+    """
+
+    labels: str = ""
+    tree: str = ""
+    split: str = "train"
+    shards: int = 0
+    seed: int = 0
+    limit: int = 0
+    policy: Policy = DEFAULT_POLICY
+    on_unknown_class: Literal["error", "reject"] = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every worker knows.
+
+    Attributes:
+        limit_key: rows with a greater sort key are left out; b"" for no limit.
+        fingerprint: hex digest of all that decides the contents.
+    """
+
+    source: DatasetSource
+    space: LabelSpace
+    policy: Policy
+    out: str
+    split: str
+    shards: int
+    seed: int
+    limit_key: bytes
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A job and what is known about it beforehand.
+
+    Attributes:
+        images: distinct images to convert, after the limit.
+        options: as the manifest will state them.
+        source_files: annotation files.
+        tree: path of the tree, or "".
+    """
+
+    job: Job
+    images: int
+    options: Mapping[str, Any]
+    source_files: tuple[SourceFile, ...]
+    tree: str
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        job = self.job
+        size = sum(file.bytes for file in self.source_files)
+        paths = ", ".join(file.path for file in self.source_files)
+        mapped = f" mapped by {self.options['labels']!r}" if self.options["labels"] != "none" else " without concepts"
+        dropped = f", {len(job.space.dropped)} unknown (their annotations are rejected)" if job.space.dropped else ""
+        return [
+            f"source   {job.source.name}: {paths}" + (f" ({size / 1e6:.1f} MB of annotations)" if size else ""),
+            f"images   {self.images} below {job.source.image_root}"
+            + (f" (--limit {self.options['limit']})" if self.options["limit"] else ""),
+            f"classes  {len(job.space.classes)}{mapped}{dropped}",
+            f"tree     {self.tree or 'none'}",
+            f"output   {job.out}: {job.shards} shard{'s' * (job.shards != 1)} of split {job.split!r}",
+        ]
+
+
+def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
+    """Look at the dataset and decide everything.
+
+    Raises:
+        ConfigError: if an option is out of range.
+        InputError, FormatError, LabelError: see `DatasetSource.survey` and `resolve_classes`.
+    """
+    _check(options)
+    if not storage.is_folder(source.image_root):
+        raise InputError(f"image folder {source.image_root!r} does not exist; expected the folder of the images")
+    survey = source.survey()
+    labels = options.labels or source.default_labels
+    space = resolve_classes(
+        survey.classes, labels, source=source.name, tree_path=options.tree, on_unknown=options.on_unknown_class
+    )
+    images, limit_key = len(survey.image_ids), b""
+    if 0 < options.limit < images:
+        images = options.limit
+        limit_key = heapq.nsmallest(images, (sort_key(name, options.seed) for name in survey.image_ids))[-1]
+    shards = options.shards or max(1, -(-images // IMAGES_PER_SHARD))
+    chosen = {
+        **source.options(),
+        "labels": labels,
+        "tree": options.tree,
+        "split": options.split,
+        "shards": shards,
+        "seed": options.seed,
+        "limit": options.limit,
+        **asdict(options.policy),
+        "on_unknown_class": options.on_unknown_class,
+    }
+    decides = {
+        "records_version": RECORDS_VERSION,
+        "source": source.name,
+        "options": chosen,
+        "files": [asdict(file) for file in survey.files],
+        "classes": {key: asdict(entry) for key, entry in space.classes.items()},
+        "tree_digest": space.tree_digest,
+    }
+    job = Job(
+        source=source,
+        space=space,
+        policy=options.policy,
+        out=out,
+        split=options.split,
+        shards=shards,
+        seed=options.seed,
+        limit_key=limit_key,
+        fingerprint=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
+    )
+    return Plan(job=job, images=images, options=chosen, source_files=survey.files, tree=options.tree)
+
+
+def _check(options: Options) -> None:
+    if not 0 <= options.shards <= 99_999:
+        raise ConfigError(
+            f"--shards is {options.shards}; expected 1 to 99999, or 0 for one per {IMAGES_PER_SHARD} images"
+        )
+    if options.limit < 0:
+        raise ConfigError(f"--limit is {options.limit}; expected a number of images, or 0 for all")
+    if not options.split or not options.split.replace("_", "").replace("-", "").isalnum():
+        raise ConfigError(
+            f"--split is {options.split!r}; expected letters, digits, - and _, since it begins file names"
+        )
+
+
+def versions() -> dict[str, str]:
+    """What the manifest says about the software."""
+    try:
+        wordtree = metadata.version("wordtree")
+    except metadata.PackageNotFoundError:  # run from a source tree
+        wordtree = "unreleased"
+    return {"wordtree": wordtree, "records": RECORDS_VERSION}

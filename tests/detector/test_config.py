@@ -1,0 +1,64 @@
+"""Experiments: typed overrides, clear errors, a JSON form that comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from detector.config import config_names, experiment_from_json, load_config
+from schemas.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_shipped_experiment_loads_and_survives_json(name):
+    experiment = load_config(name)
+    assert experiment.name == name
+    assert experiment_from_json(experiment.to_json()) == experiment
+
+
+def test_overrides_take_the_type_of_the_field():
+    experiment = load_config(
+        "tiny64",
+        [
+            "train.steps=1_000",
+            "train.learning_rate=0.5",
+            "loss.rescore=false",
+            "loss.weak=paper",
+            "data.shares=4,1",
+            "model.anchors=[[0.1, 0.2], [0.3, 0.4]]",
+            "data.datasets=a,b",
+        ],
+    )
+    assert experiment.train.steps == 1000
+    assert experiment.train.learning_rate == 0.5
+    assert experiment.loss.rescore is False
+    assert experiment.loss.weak == "paper"
+    assert experiment.data.shares == (4.0, 1.0)
+    assert experiment.model.anchors == ((0.1, 0.2), (0.3, 0.4))
+    assert experiment.data.datasets == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.step=5", r"train has no key 'step' \(did you mean 'steps'\?\)"),
+        ("trian.steps=5", r"no section 'trian' \(did you mean 'train'\?\)"),
+        ("train.steps=many", "found 'many'; expected int"),
+        ("loss.weak=hope", "found 'hope'; expected one of paper"),
+        ("loss.rescore=perhaps", "expected true or false"),
+        ("data.shares=1,2,3", "found 3 values; expected 2"),
+        ("train.steps", r"expected section.key=value"),
+    ],
+)
+def test_bad_overrides_are_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config("tiny64", [override])
+
+
+def test_unknown_experiment_names_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match=r"no config 'tiny65' \(did you mean 'tiny64'\?\); there are demo, "):
+        load_config("tiny65")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(str(tmp_path / "missing.json"))
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ConfigError, match="not JSON"):
+        load_config(str(tmp_path / "bad.json"))

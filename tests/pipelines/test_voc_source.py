@@ -1,0 +1,173 @@
+"""Pascal VOC XML: official devkits, labelImg folders, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.rows import BoxRow, ImageRow, Rejected
+from pipelines.sources.voc import Source, parse_annotation
+from schemas.errors import ConfigError, InputError, RecordError
+
+BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>8</xmax><ymax>6</ymax></bndbox>"
+DOG = f"<object><name>dog</name><difficult>0</difficult>{BOX}</object>"
+
+
+def xml(*objects: str, size: str = "<size><width>8</width><height>6</height><depth>3</depth></size>") -> bytes:
+    body = "".join(objects)
+    return f"<annotation><filename>wrong.png</filename>{size}{body}</annotation>".encode()
+
+
+def boxes(*objects: str) -> tuple[BoxRow, ...]:
+    return parse_annotation(xml(*objects), "a")[0].boxes
+
+
+@pytest.fixture
+def folders(tmp_path: Path, jpeg: Callable[..., bytes]) -> Path:
+    """labelImg folders with two images, a.jpg and b.JPG."""
+    for name in ("xml", "images"):
+        (tmp_path / name).mkdir()
+    for name in ("a.jpg", "b.JPG"):
+        (tmp_path / "images" / name).write_bytes(jpeg())
+        (tmp_path / "xml" / f"{name[0]}.xml").write_bytes(xml(DOG))
+    return tmp_path
+
+
+def source(folders: Path) -> Source:
+    return Source(str(folders / "xml"), str(folders / "images"))
+
+
+def test_corners_are_one_based_and_inclusive() -> None:
+    box = boxes(DOG)[0]
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == (0, 1, 8, 6)
+
+
+def test_a_box_of_one_pixel_has_an_area_of_one_pixel() -> None:
+    box = boxes(DOG.replace(">8<", ">1<").replace(">6<", ">2<"))[0]
+    assert (box.xmax - box.xmin, box.ymax - box.ymin) == (1, 1)
+
+
+def test_numbers_may_be_written_as_floats_in_any_order() -> None:
+    corners = "<bndbox><ymax>6.5</ymax><xmax> 45.70000076293945 </xmax><ymin>2</ymin><xmin>1</xmin></bndbox>"
+    box = boxes(DOG.replace(BOX, corners))[0]
+    assert (box.xmax, box.ymax) == (45.70000076293945, 6.5)
+
+
+def test_flags_are_read_and_their_absence_is_unknown() -> None:
+    full = DOG.replace("<difficult>0", "<pose>Left</pose><truncated>1</truncated><occluded>0</occluded><difficult>1")
+    box = boxes(full)[0]
+    assert (box.is_difficult, box.is_truncated, box.is_occluded, box.view) == (True, True, False, "Left")
+    bare = boxes(f"<object><name>dog</name>{BOX}</object>")[0]
+    assert (bare.is_difficult, bare.is_truncated, bare.is_occluded, bare.view) == (None, None, None, "")
+
+
+def test_boxes_of_parts_are_not_boxes_of_the_object() -> None:
+    part = "<part><name>head</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></part>"
+    person = f"<object><name>person</name>{part}{BOX}</object>"
+    assert [box.class_key for box in boxes(person)] == ["person"]
+    assert boxes(person)[0].xmax == 8
+    _, rejected = parse_annotation(xml(f"<object><name>person</name>{part}</object>"), "a")
+    assert "no <bndbox>" in rejected[0].found
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        f"<object>{BOX}</object>",
+        "<object><name>dog</name></object>",
+        DOG.replace("<xmin>1</xmin>", ""),
+        DOG.replace(">8<", ">wide<"),
+    ],
+)
+def test_a_malformed_object_costs_only_itself(bad: str) -> None:
+    row, rejected = parse_annotation(xml(DOG, bad), "a")
+    assert len(row.boxes) == 1
+    assert [(r.reason, r.record, r.where) for r in rejected] == [("box:malformed", "a#2", "a.xml object 2")]
+
+
+@pytest.mark.parametrize("size", ["", "<size/>", "<size><width>0</width><height>?</height></size>"])
+def test_a_missing_size_is_zero(size: str) -> None:
+    row, _ = parse_annotation(xml(DOG, size=size), "a")
+    assert (row.width, row.height) == (0, 0)
+
+
+def test_byte_order_marks_and_windows_code_pages_are_read() -> None:
+    assert parse_annotation(b"\xef\xbb\xbf" + xml(DOG), "a")[0].boxes
+    named = xml(DOG.replace("dog", "h\u00fchnchen")).decode().encode("cp1252")
+    assert parse_annotation(named, "a")[0].boxes[0].class_key == "h\u00fchnchen"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused(encoding: str) -> None:
+    bomb = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY x "ha">]><annotation>&x;</annotation>'
+    with pytest.raises(RecordError) as caught:
+        parse_annotation(bomb.encode(encoding), "a")
+    assert caught.value.reason == "image:xml_entities"
+
+
+def test_the_xml_s_own_name_finds_the_image_whatever_its_ending(folders: Path) -> None:
+    rows = list(source(folders).read())
+    assert [row.uri for row in rows if isinstance(row, ImageRow)] == ["a.jpg", "b.JPG"]
+
+
+def test_broken_xml_rejects_that_image(folders: Path, convert: Callable[..., Any]) -> None:
+    (folders / "xml" / "a.xml").write_text("<annotation><object>")
+    words = ["--annotations", folders / "xml", "--images", folders / "images"]
+    done = convert("voc", *words)
+    assert done.counts["images_in"] == 2
+    assert [(r["record"], r["reason"], r["where"]) for r in done.rejects] == [("a", "image:broken_xml", "a.xml")]
+    assert "not well-formed" in done.rejects[0]["found"]
+
+
+def test_an_image_without_annotation_or_file_is_rejected(folders: Path, convert: Callable[..., Any]) -> None:
+    main = folders / "ImageSets" / "Main"
+    main.mkdir(parents=True)
+    (main / "val.txt").write_text("a\nb\nc\n\n")
+    (folders / "xml").rename(folders / "Annotations")
+    (folders / "images").rename(folders / "JPEGImages")
+    (folders / "JPEGImages" / "b.JPG").unlink()
+    done = convert("voc", "--devkit", folders, "--set", "val")
+    assert sorted((r["record"], r["reason"]) for r in done.rejects) == [
+        ("b", "image:missing"),
+        ("b#1", "box:image_rejected"),
+        ("c", "image:no_annotation"),
+    ]
+    assert list(done.records) == ["a"]
+
+
+def test_voc_s_classes_keep_their_ids_and_others_are_numbered(folders: Path) -> None:
+    assert [(c.label, c.id) for c in source(folders).survey().classes] == [("dog", 12)]
+    (folders / "xml" / "b.xml").write_bytes(xml(DOG, DOG.replace("dog", "raccoon")))
+    assert [(c.label, c.id) for c in source(folders).survey().classes] == [("dog", 1), ("raccoon", 2)]
+
+
+def test_a_missing_list_tells_which_lists_there_are(folders: Path) -> None:
+    main = folders / "ImageSets" / "Main"
+    main.mkdir(parents=True)
+    for name in ("train.txt", "val.txt", "dog_train.txt"):
+        (main / name).write_text("a\n")
+    wanted = Source(str(folders / "xml"), str(folders / "images"), str(main / "test.txt"))
+    with pytest.raises(InputError, match=r"test\.txt.*there are train, val$"):
+        wanted.survey()
+
+
+def test_empty_folders_are_input_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no XML file"):
+        Source(str(tmp_path), str(tmp_path)).survey()
+
+
+@pytest.mark.parametrize("given", [{}, {"devkit": "a", "images": "b"}, {"annotations": "a"}, {"image_set": "val"}])
+def test_options_that_contradict_each_other_are_refused(given: dict[str, str]) -> None:
+    none: dict[str, str | None] = {"devkit": None, "image_set": None, "annotations": None, "images": None}
+    with pytest.raises(ConfigError, match="either --devkit"):
+        Source.from_args(argparse.Namespace(**{**none, **given}))
+
+
+def test_rejected_objects_belong_to_their_image(folders: Path) -> None:
+    (folders / "xml" / "a.xml").write_bytes(xml("<object/>"))
+    rejected = [row for row in source(folders).read() if isinstance(row, Rejected)]
+    assert [row.image_id for row in rejected] == ["a"]

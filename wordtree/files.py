@@ -1,0 +1,284 @@
+"""Trees on disk: read any kind of tree file, and write and read *tree directories*.
+
+    DIR/
+      wordtree.tree  wordtree.names  wordtree.labels    as darknet reads them
+      wordtree.json  wordtree.pbtxt                     the same tree for other programs
+      cut_edges.tsv                                     is-a relations of WordNet that the tree leaves out
+      labels/SPACE.tsv  labels/SPACE.map                where the classes of a data set stand in the tree
+      build.json                                        options, version of WordNet, counts
+
+A directory is written whole or not at all: under a temporary name first. One that exists is left alone if it has the
+same content, and is never overwritten unless asked.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import ConfigError, FormatError, InputError, OutputError, TreeError
+from wordtree.build import BuiltTree, CutEdge
+from wordtree.label_space import LabelMap, check_relation
+from wordtree.mapping import PlacedLabel, place_labels
+from wordtree.text_files import read_text, split_lines
+from wordtree.tree import WordTree
+from wordtree.tree_formats import (
+    labels_text,
+    map_text,
+    names_text,
+    parse_tree,
+    parse_tree_json,
+    parse_tree_pbtxt,
+    tree_json,
+    tree_pbtxt,
+    tree_text,
+)
+from wordtree.wordnet import WordNet, load_wordnet
+
+STEM = "wordtree"
+SPACE_COLUMNS = ("label", "wnid", "node", "node_wnid", "relation", "display_name", "aliases")
+CUT_COLUMNS = ("child", "hypernym", "child_node", "hypernym_node")
+
+
+@dataclass(frozen=True)
+class TreeDirectory:
+    """What a tree directory holds.
+
+    Attributes:
+        tree: the tree.
+        cut_edges: is-a relations between nodes that the tree leaves out.
+        spaces: by name of the label space, its labels and their nodes, in the data set's order.
+        aliases: by name of the label space, other spelling -> label.
+    """
+
+    tree: WordTree
+    cut_edges: tuple[CutEdge, ...]
+    spaces: dict[str, tuple[PlacedLabel, ...]]
+    aliases: dict[str, dict[str, str]]
+
+
+def read_tree(path: str | os.PathLike[str]) -> WordTree:
+    """A tree from a tree directory, or from a .tree (with the .names beside it), .json or .pbtxt file.
+
+    Raises:
+        InputError: there is no such file or directory, or its kind is unknown.
+        FormatError: the file does not follow its format; with the line.
+        TreeError: the file makes no valid tree; with the line.
+    """
+    place = Path(path)
+    if place.is_dir():
+        inside = place / f"{STEM}.tree"
+        if not inside.is_file():
+            raise InputError(f"{place}: no {inside.name} in this directory; write one with `wordtree tree build`")
+        tree = read_tree(inside)
+        written = place / f"{STEM}.json"
+        if written.is_file() and tree != parse_tree_json(read_text(written), where=str(written)):
+            raise TreeError(
+                f"{place}: {inside.name} and {written.name} hold different trees; build the directory again"
+            )
+        return tree
+    if not place.is_file():
+        raise InputError(
+            f"{place}: no such file or directory; expected a tree directory or a .tree, .json or .pbtxt file"
+        )
+    if place.suffix == ".json":
+        return parse_tree_json(read_text(place), where=str(place))
+    if place.suffix == ".pbtxt":
+        return parse_tree_pbtxt(read_text(place), where=str(place))
+    if place.suffix != ".tree":
+        raise InputError(
+            f"{place}: kind {place.suffix or 'without suffix'!r} is unknown; expected .tree, .json or .pbtxt"
+        )
+    beside = place.with_suffix(".names")
+    names = split_lines(read_text(beside)) if beside.is_file() else None
+    return parse_tree(read_text(place), where=str(place), names=names)
+
+
+def read_tree_directory(path: str | os.PathLike[str]) -> TreeDirectory:
+    """Everything in a tree directory.
+
+    Raises:
+        InputError, FormatError, TreeError: as `read_tree`, for every file in it.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        raise InputError(f"{place}: no such directory; expected the --out of `wordtree tree build`")
+    tree = read_tree(place)
+    cut = tuple(CutEdge(row["child"], row["hypernym"]) for _, row in _read_table(place / "cut_edges.tsv", CUT_COLUMNS))
+    spaces: dict[str, tuple[PlacedLabel, ...]] = {}
+    aliases: dict[str, dict[str, str]] = {}
+    for file in sorted((place / "labels").glob("*.tsv")):
+        placed: list[PlacedLabel] = []
+        spellings: dict[str, str] = {}
+        for line, row in _read_table(file, SPACE_COLUMNS):
+            node = int(row["node"]) if row["node"].isdigit() else -1
+            if not 0 <= node < len(tree) or tree.names[node] != row["node_wnid"]:
+                raise TreeError(f"{file} line {line}: node {row['node']} is not {row['node_wnid']!r} in {STEM}.tree")
+            relation = check_relation(row["relation"], f"{file} line {line}")
+            placed.append(PlacedLabel(row["label"], row["wnid"], node, relation, row["display_name"]))
+            spellings.update({alias: row["label"] for alias in row["aliases"].split("|") if alias})
+        spaces[file.stem], aliases[file.stem] = tuple(placed), spellings
+    return TreeDirectory(tree, cut, spaces, aliases)
+
+
+def write_tree_directory(
+    built: BuiltTree,
+    spaces: Sequence[LabelMap],
+    out: str | os.PathLike[str],
+    *,
+    wordnet: WordNet | None = None,
+    force: bool = False,
+) -> bool:
+    """Write a tree directory, whole or not at all.
+
+    Args:
+        built: the tree and what was left out of it.
+        spaces: label spaces whose labels get nodes; names must differ.
+        out: the directory; its parent must exist.
+        wordnet: where hypernyms come from; the shipped nouns if left out.
+        force: replace a tree directory that has another content.
+
+    Returns:
+        False if `out` had this very content already.
+
+    Raises:
+        OutputError: `out` has another content, or is something else than a tree directory.
+        ConfigError: two spaces have one name.
+        LabelError: a label has no place in the tree.
+    """
+    target = Path(os.path.abspath(out))
+    content = directory_content(built, spaces, wordnet or load_wordnet())
+    if target.exists() or target.is_symlink():
+        if _has_content(target, content):
+            return False
+        empty = target.is_dir() and not any(target.iterdir())
+        if not empty and not (target / f"{STEM}.tree").is_file():
+            raise OutputError(f"{target}: exists and is no tree directory; choose another --out")
+        if not empty and not force:
+            raise OutputError(f"{target}: exists with another content; choose another --out or replace it with --force")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: the directory {target.parent} does not exist; create it first")
+    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
+    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        for name, data in content.items():
+            file = fresh / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except OSError as error:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise OutputError(f"{target}: cannot write it ({error.strerror})") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def directory_content(built: BuiltTree, spaces: Sequence[LabelMap], wordnet: WordNet) -> dict[str, bytes]:
+    """The files of a tree directory by relative path: a pure function of its arguments."""
+    tree = built.tree
+    texts = {
+        f"{STEM}.tree": tree_text(tree),
+        f"{STEM}.names": names_text(tree),
+        f"{STEM}.labels": labels_text(tree),
+        f"{STEM}.json": tree_json(tree),
+        f"{STEM}.pbtxt": tree_pbtxt(tree),
+        "cut_edges.tsv": _table(
+            CUT_COLUMNS,
+            ((e.child, e.hypernym, str(tree.index(e.child)), str(tree.index(e.hypernym))) for e in built.cut_edges),
+        ),
+    }
+    for space in spaces:
+        if f"labels/{space.name}.tsv" in texts:
+            raise ConfigError(f"two label spaces are called {space.name!r}; give one another name with NAME=FILE")
+        placed = place_labels(space, tree, wordnet)
+        texts[f"labels/{space.name}.tsv"] = space_table(space, placed, tree)
+        texts[f"labels/{space.name}.map"] = map_text(p.node for p in placed)
+    about = {
+        "format": "wordtree-build",
+        "version": 1,
+        "digest": tree.digest(),
+        "wordnet": {"version": "3.0", "synsets": len(wordnet), "digest": wordnet.digest},
+        "options": dataclasses.asdict(built.options),
+        "report": dataclasses.asdict(built.report),
+        "nodes": len(tree),
+        "cut_edges": len(built.cut_edges),
+        "spaces": {space.name: len(space) for space in spaces},
+    }
+    texts["build.json"] = json.dumps(about, indent=2, sort_keys=True) + "\n"
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) -> str:
+    """`labels/SPACE.tsv`: label, its wnid, its node and that node's wnid, relation of label to node."""
+    return _table(
+        SPACE_COLUMNS,
+        (
+            (p.label, p.wnid, str(p.node), tree.names[p.node], p.relation, p.display_name, "|".join(row.aliases))
+            for row, p in zip(space.rows, placed, strict=True)
+        ),
+    )
+
+
+def write_text_file(out: str | os.PathLike[str], text: str, *, force: bool = False) -> bool:
+    """Write one file, whole or not at all. Returns False if it had this content already.
+
+    Raises:
+        OutputError: the file has another content and `force` is not set, or it cannot be written.
+    """
+    target = Path(out)
+    data = text.encode()
+    if target.is_file() and target.read_bytes() == data:
+        return False
+    if target.exists() and not force:
+        raise OutputError(f"{target}: exists with another content; choose another --out or replace it with --force")
+    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write it ({error.strerror})") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return True
+
+
+def _has_content(target: Path, content: dict[str, bytes]) -> bool:
+    if not target.is_dir():
+        return False
+    found = {file.relative_to(target).as_posix() for file in target.rglob("*") if not file.is_dir()}
+    return found == set(content) and all((target / name).read_bytes() == data for name, data in content.items())
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line, row) of a table written by `_table`."""
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t")
+    header = next(reader)
+    if tuple(header) != tuple(columns):
+        raise FormatError(f"{file} line 1: found columns {', '.join(header)}; expected {', '.join(columns)}")
+    rows: list[tuple[int, dict[str, str]]] = []
+    for cells in reader:
+        if len(cells) != len(columns):
+            raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(columns)}")
+        rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+    return rows
