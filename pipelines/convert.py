@@ -17,6 +17,7 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
+from apache_beam.pvalue import PCollection
 
 from pipelines import assembling, storage
 from pipelines.beam_options import beam_options, local_runner
@@ -60,7 +61,7 @@ class WriteShard(PixelDoFn):
         yield number
 
 
-def build(pipeline: beam.Pipeline, job: Job) -> beam.pvalue.PCollection[int]:
+def build(pipeline: beam.Pipeline, job: Job) -> PCollection[int]:
     """The steps of a conversion, from nothing to the numbers of the shards that are written."""
     shards = (
         pipeline

@@ -39,9 +39,7 @@ def figure_mask(points: Outline, size: int, *, border: float = 0.0) -> NDArray[n
         ImageDraw.Draw(rim).line(ring, fill=255, width=max(1, round(2 * border * SMOOTH)), joint="curve")
         fine = Image.fromarray(np.minimum(np.asarray(fine), np.asarray(rim)))
     mask = np.zeros((size, size))
-    mask[low[1] : low[1] + height, low[0] : low[0] + width] = (
-        np.asarray(fine, float).reshape(height, SMOOTH, width, SMOOTH).mean(axis=(1, 3)) / 255
-    )
+    mask[low[1] : low[1] + height, low[0] : low[0] + width] = np.asarray(fine.reduce(SMOOTH), float) / 255
     return mask
 
 
@@ -121,7 +119,7 @@ def paint_strokes(rng: Rng, pixels: Pixels, count: int) -> Pixels:
         else:
             x, y, r = (*rng.uniform(0, 2 * size, 2), rng.uniform(1.5, 5))
             pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
-        mask = np.asarray(fine, float).reshape(size, 2, size, 2).mean(axis=(1, 3)) / 255
+        mask = np.asarray(fine.reduce(2), float) / 255
         pixels = blend(pixels, mask * rng.uniform(0.35, 0.8), random_colour(rng))
     return pixels
 

@@ -68,8 +68,8 @@ def _right_triangle(rng: Rng) -> Outline:
 
 
 def _obtuse_triangle(rng: Rng) -> Outline:
-    """The obtuse angle, 115 to 135 degrees, stands on top, a little to one side."""
-    angle = np.deg2rad(rng.uniform(115, 135))
+    """The obtuse angle, 108 to 126 degrees, stands on top, a little to one side."""
+    angle = np.deg2rad(rng.uniform(108, 126))
     left = rng.uniform(0.42, 0.58) * (np.pi - angle)
     right = np.pi - angle - left
     foot = np.tan(right) / (np.tan(left) + np.tan(right))

@@ -240,6 +240,15 @@ def test_a_limit_takes_the_same_images_whatever_the_shards(mixed: Coco, convert:
     assert list(whole.records)[: len(some.records)] == list(some.records)
 
 
+def test_the_rejects_are_sorted_and_do_not_depend_on_the_shards(mixed: Coco, convert: Convert) -> None:
+    words = mixed.write()
+    one, many = convert("coco", *words, out="one"), convert("coco", *words, "--shards", 7, out="many")
+    assert (
+        one.rejects == many.rejects == sorted(one.rejects, key=lambda row: (row["kind"], row["record"], row["reason"]))
+    )
+    assert one.counts == many.counts
+
+
 def test_shards_without_images_are_written_too(coco: Coco, convert: Convert) -> None:
     coco.image(1)
     done = convert("coco", *coco.write(), "--shards", 4)

@@ -101,5 +101,5 @@ def test_a_folder_without_images_is_an_input_error(tmp_path: Path, convert: Call
         (root / "x.jpg").write_bytes(b"")
     if make == "an empty class":
         (root / DOG).mkdir()
-    with pytest.raises(InputError, match="does not exist|no class folder|no image"):
+    with pytest.raises(InputError, match=r"does not exist|no class folder|no image"):
         convert("imagenet", "--images", root)

@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.pvalue import AsList
 
 import pipelines
 from pipelines.beam_options import beam_options
@@ -58,8 +59,8 @@ def test_images_as_a_side_input_are_found_too() -> None:
     def make(p: beam.Pipeline) -> None:
         images = p | "ids" >> beam.Create([1], reshuffle=False) | "read" >> beam.ParDo(Read())
         rows = p | "rows" >> beam.Create([(1, 2)], reshuffle=False)
-        side = rows | beam.Map(lambda row, _: row, beam.pvalue.AsList(images)).with_output_types(tuple[int, int])
-        side | "group" >> beam.GroupByKey()
+        side = rows | beam.Map(lambda row, _: row, AsList(images)).with_output_types(tuple[int, int])
+        assert side | "group" >> beam.GroupByKey()
 
     assert "group" in shuffled_pixels(graph(make))
 

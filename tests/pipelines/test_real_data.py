@@ -60,7 +60,9 @@ def expected_boxes(source: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
     boxes: dict[str, list[tuple[Any, ...]]] = {str(image["id"]): [] for image in source["images"]}
     for a in source["annotations"]:
         (height, width), (x, y, w, h) = sizes[a["image_id"]], a["bbox"]
-        box = tuple(np.float32([y / height, x / width, (y + h) / height, (x + w) / width]).clip(0, 1).tolist())
+        box = tuple(
+            np.array([y / height, x / width, (y + h) / height, (x + w) / width], np.float32).clip(0, 1).tolist()
+        )
         fields = (str(a["id"]), a["category_id"], names[a["category_id"]], bool(a["iscrowd"]))
         boxes[str(a["image_id"])].append((*fields, float(np.float32(a["area"])), box))
     return boxes
@@ -122,7 +124,7 @@ def test_official_voc_equals_its_xml_and_the_cut_images_are_rejected(
         expected = []
         for item in root.findall("object"):
             x0, y0, x1, y1 = (float(item.findtext(f"bndbox/{s}") or "") for s in ("xmin", "ymin", "xmax", "ymax"))
-            box = np.float32([(y0 - 1) / height, (x0 - 1) / width, y1 / height, x1 / width]).tolist()
+            box = np.array([(y0 - 1) / height, (x0 - 1) / width, y1 / height, x1 / width], np.float32).tolist()
             expected.append((item.findtext("name"), item.findtext("pose"), item.findtext("difficult") == "1", box))
         assert [(b.label, b.view, b.is_difficult, list(b.box)) for b in record.boxes] == expected
 

@@ -1,0 +1,43 @@
+# make demo    install, then run the main job end to end on data made on the spot
+# make test    install, then run every test
+# make lint    formatting, lint, types, layers
+# make bench   the benchmarks that need no data; one JSON line each
+
+PYTHON ?= python3
+VENV ?= .venv
+# train-cpu is TensorFlow without CUDA; `make demo EXTRA=train` takes the wheel that can use a GPU.
+EXTRA ?= train-cpu
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed-$(EXTRA)
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/wordtree demo --out demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=10
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/convert_speed.py
+	$(BIN)/python benchmarks/tree_build.py
+
+$(INSTALLED): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; found `$(PYTHON) --version`. Name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) (TensorFlow and Beam: about 2 GB on disk, a minute or two)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[$(EXTRA),dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis demo
