@@ -55,7 +55,9 @@ def one_run(work: Path, config: str, arm: str, seed: int, overrides: list[str]) 
     datasets, own = ARMS[arm]
     sets = [word for override in [*own, *overrides, f"train.seed={seed}"] for word in ("--set", override)]
     began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    wordtree("train", config, "--data", *(work / name for name in datasets), "--tree", work / "tree", "--out", run, *sets)
+    wordtree(
+        "train", config, "--data", *(work / name for name in datasets), "--tree", work / "tree", "--out", run, *sets
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     row: dict[str, object] = {
         "arm": arm,

@@ -41,7 +41,7 @@ def save_checkpoint(root: Path, info: CheckpointInfo, variables: Mapping[str, An
     partial.mkdir(parents=True)
     arrays = {name: np.asarray(variable) for name, variable in variables.items()}
     with open(partial / "variables.npz", "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
     (partial / "checkpoint.json").write_text(json.dumps(asdict(info), indent=1) + "\n")
@@ -66,7 +66,9 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         return CheckpointInfo(**json.loads((path / "checkpoint.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: no readable checkpoint ({error}); remove it to fall back on an older one") from error
+        raise CheckpointError(
+            f"{path}: no readable checkpoint ({error}); remove it to fall back on an older one"
+        ) from error
 
 
 def restore_checkpoint(path: Path, tree_digest: str, variables: Mapping[str, Any]) -> CheckpointInfo:
@@ -85,7 +87,9 @@ def restore_checkpoint(path: Path, tree_digest: str, variables: Mapping[str, Any
         with np.load(BytesIO((path / "variables.npz").read_bytes())) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zipfile and numpy raise many kinds for a damaged file
-        raise CheckpointError(f"{path}/variables.npz cannot be read ({error}); remove {path} to use an older one") from error
+        raise CheckpointError(
+            f"{path}/variables.npz cannot be read ({error}); remove {path} to use an older one"
+        ) from error
     for name, variable in variables.items():
         if name not in arrays:
             raise CheckpointError(f"{path} has no {name!r}: it belongs to another network or optimizer")

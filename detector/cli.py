@@ -69,7 +69,9 @@ def add_anchors(subparsers: Any) -> None:
         "wordtree anchors coco-train --count 5",
         _run_anchors,
     )
-    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="dataset directories; sets without boxes are skipped")
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET", help="dataset directories; sets without boxes are skipped"
+    )
     parser.add_argument("--count", type=int, default=5, help="how many priors (default: %(default)s)")
     parser.add_argument("--curve", action="store_true", help="also the fit of 1 to COUNT priors, to choose by")
     parser.add_argument("--seed", type=int, default=0, help="of the starting points (default: %(default)s)")
@@ -111,10 +113,14 @@ def add_train(subparsers: Any) -> None:
         _run_train,
     )
     parser.add_argument("config", help="an experiment that ships with the package, or a run's config.json")
-    parser.add_argument("--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`")
+    parser.add_argument(
+        "--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`"
+    )
     parser.add_argument("--tree", help="tree directory or .tree file; its nodes are the classes")
     parser.add_argument("--out", help="run directory to make or to go on with")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override; may be repeated"
+    )
     parser.add_argument("--show-config", action="store_true", help="print the resolved experiment and stop")
     parser.add_argument("--dry-run", action="store_true", help="open everything, print the plan and stop")
 
@@ -177,7 +183,9 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     folder = Path(args.out) if args.out else run.path / "evaluation"
     results = []
     for dataset in datasets:
-        result = evaluate(run, dataset, batch_size=args.batch_size, log=lambda line: print(line, file=sys.stderr, flush=True))
+        result = evaluate(
+            run, dataset, batch_size=args.batch_size, log=lambda line: print(line, file=sys.stderr, flush=True)
+        )
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{result['dataset']}.json"
         partial = path.with_name(f".{path.name}.partial")
@@ -213,7 +221,9 @@ def add_detect(subparsers: Any) -> None:
         metavar="P",
         help="go down the tree while the best child has at least this probability (default: %(default)s)",
     )
-    parser.add_argument("--iou", type=float, default=0.45, help="overlap above which two boxes are one (default: %(default)s)")
+    parser.add_argument(
+        "--iou", type=float, default=0.45, help="overlap above which two boxes are one (default: %(default)s)"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="JSON only")
     parser.add_argument("--force", action="store_true", help="replace --out if it exists")
     parser.add_argument("--json", action="store_true", help="print the detections as JSON")
@@ -297,7 +307,9 @@ def add_report(subparsers: Any) -> None:
         _run_report,
     )
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `wordtree train`")
-    parser.add_argument("--data", nargs="*", default=[], metavar="DATASET", help="dataset directories whose counts are shown")
+    parser.add_argument(
+        "--data", nargs="*", default=[], metavar="DATASET", help="dataset directories whose counts are shown"
+    )
     parser.add_argument("--detections", help="directory of `wordtree detect`")
     parser.add_argument("--out", default="report.html", help="file to write (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace --out if it exists")

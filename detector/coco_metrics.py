@@ -64,10 +64,10 @@ def average_precision(
         class_ids: classes that count.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        gold = COCO()
+        gold: Any = COCO()
         gold.dataset = truth
         gold.createIndex()
-        found = gold.loadRes(list(results)) if results else COCO()
+        found: Any = gold.loadRes(list(results)) if results else COCO()
         if not results:
             found.dataset = {**truth, "annotations": []}
             found.createIndex()

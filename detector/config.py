@@ -1,7 +1,8 @@
 """Experiments as frozen dataclasses, and `--set key=value` on top of them.
 
-An experiment is a Python file in `detector/configs/` with `get_config() -> Experiment`; its docstring gives the command,
-the time and the expected result. The field types convert the text of an override; an unknown key names its neighbours.
+An experiment is a Python file in `detector/configs/` with `get_config() -> Experiment`; its docstring gives the
+command, the time and the expected result. The field types convert the text of an override; an unknown key names its
+nearest neighbour.
 """
 
 from __future__ import annotations
@@ -228,7 +229,9 @@ def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experi
     section, _, name = key.partition(".")
     sections = [f.name for f in dataclasses.fields(Experiment) if f.name != "name"]
     if section not in sections:
-        raise ConfigError(f"{where}: no section {section!r}{_nearest(section, sections)}; there are {', '.join(sections)}")
+        raise ConfigError(
+            f"{where}: no section {section!r}{_nearest(section, sections)}; there are {', '.join(sections)}"
+        )
     part = getattr(experiment, section)
     hints = typing.get_type_hints(type(part))
     if name not in hints:

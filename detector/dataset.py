@@ -63,7 +63,7 @@ class Dataset:
         shard = self.shards[row]
         file = self._files.get(shard)
         if file is None:
-            file = self._files[shard] = fsspec.open(posixpath.join(self.path, shard), "rb").open()
+            file = self._files[shard] = _open(posixpath.join(self.path, shard))
         file.seek(int(self.offsets[row]))
         where = f"{posixpath.join(self.path, shard)}, record {self.image_ids[row]!r}"
         return unframe(file.read(int(self.lengths[row])), where)
@@ -126,3 +126,9 @@ def open_dataset(path: str) -> Dataset:
         offsets=table["offset"].to_numpy(),
         lengths=table["length"].to_numpy(),
     )
+
+
+def _open(path: str) -> Any:
+    """A file that can be read at any offset and stays open."""
+    fs, name = fsspec.core.url_to_fs(path)
+    return fs.open(name, "rb")

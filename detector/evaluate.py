@@ -102,7 +102,7 @@ def _detect_all(
 def canvas(record: ImageRecord, size: int) -> tf.Tensor:
     """The record's image, letterboxed: f32[size, size, 3]."""
     placement = tf.constant(np.array(letterbox(record.height, record.width), np.float32))
-    return place_image(decode_image(tf.constant(record.encoded)), placement, size)
+    return place_image(decode_image(tf.constant(record.encoded or b"")), placement, size)
 
 
 def _chunks(dataset: Dataset, size: int) -> Iterator[list[ImageRecord]]:
@@ -119,8 +119,8 @@ def _truth(dataset: Dataset, records: list[ImageRecord]) -> tuple[dict[str, Any]
     files = dataset.manifest.source_files
     if dataset.manifest.source == "coco" and len(files) == 1:
         try:
-            with fsspec.open(files[0].path, "rb") as file:
-                data = file.read()
+            fs, name = fsspec.core.url_to_fs(files[0].path)
+            data = fs.cat_file(name)
         except (OSError, ValueError):
             data = b""
         if hashlib.sha256(data).hexdigest() == files[0].sha256:
@@ -140,9 +140,7 @@ def _official_ids(records: list[ImageRecord]) -> list[int]:
     return [int(record.image_id) for record in records]
 
 
-def _class_row(
-    run: Run, dataset: Dataset, number: int, score: ClassAp, records: list[ImageRecord]
-) -> dict[str, Any]:
+def _class_row(run: Run, dataset: Dataset, number: int, score: ClassAp, records: list[ImageRecord]) -> dict[str, Any]:
     entry = dataset.manifest.classes[number]
     node = run.tree.index(entry.wnid)
     return {

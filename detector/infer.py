@@ -1,7 +1,7 @@
 """Detection on photos: boxes with the path down the tree, as JSON and as pictures.
 
-    OUT/detections.json    one entry per image; boxes are `rel_yxyx` of the stored pixels
-    OUT/pictures/*.png     the images with boxes and paths drawn
+OUT/detections.json    one entry per image; boxes are `rel_yxyx` of the stored pixels
+OUT/pictures/*.png     the images with boxes and paths drawn
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def find_images(patterns: Sequence[str]) -> list[str]:
 def load_image(path: str) -> Image.Image | Unreadable:
     """The whole image as RGB, its pixels as they are stored."""
     try:
-        with fsspec.open(path, "rb") as file:
-            image = Image.open(BytesIO(file.read()))
+        fs, name = fsspec.core.url_to_fs(path)
+        image = Image.open(BytesIO(fs.cat_file(name)))
         return image.convert("RGB")
     except FileNotFoundError:
         return Unreadable(path, "no such file")
@@ -115,7 +115,9 @@ def detect(
         unreadable.extend(bad)
         for bad_image in bad:
             log(f"cannot read {bad_image.path}: {bad_image.reason}")
-        for (path, image), found in zip(batch, _detect_batch(run, batch, threshold, walk_threshold, iou_threshold), strict=True):
+        for (path, image), found in zip(
+            batch, _detect_batch(run, batch, threshold, walk_threshold, iou_threshold), strict=True
+        ):
             entry: dict[str, Any] = {"image": path, "height": image.height, "width": image.width, "detections": found}
             if pictures:
                 entry["picture"] = f"pictures/{_unique(Path(path).stem, names)}.png"
@@ -125,7 +127,9 @@ def detect(
         log(f"detected on {len(entries)}/{len(paths)} images, {len(entries) / seconds:.1f} images/s")
     if not entries:
         shutil.rmtree(partial)
-        raise InputError(f"none of the {len(paths)} images could be read; the first: {unreadable[0].path}: {unreadable[0].reason}")
+        raise InputError(
+            f"none of the {len(paths)} images could be read; the first: {unreadable[0].path}: {unreadable[0].reason}"
+        )
     result = {
         "run": str(run.path),
         "step": run.checkpoint.step,
@@ -142,9 +146,7 @@ def detect(
     return result
 
 
-def _batches(
-    paths: Sequence[str], size: int
-) -> Iterator[tuple[list[tuple[str, Image.Image]], list[Unreadable]]]:
+def _batches(paths: Sequence[str], size: int) -> Iterator[tuple[list[tuple[str, Image.Image]], list[Unreadable]]]:
     for start in range(0, len(paths), size):
         loaded = [(path, load_image(path)) for path in paths[start : start + size]]
         good = [(path, image) for path, image in loaded if isinstance(image, Image.Image)]
@@ -160,13 +162,13 @@ def _detect_batch(
     places = [letterbox(image.height, image.width) for _, image in batch]
     images = tf.stack(
         [
-            place_image(tf.constant(np.asarray(image), tf.float32) / 255.0, tf.constant(np.array(place, np.float32)), size)
+            place_image(
+                tf.constant(np.asarray(image), tf.float32) / 255.0, tf.constant(np.array(place, np.float32)), size
+            )
             for (_, image), place in zip(batch, places, strict=True)
         ]
     )
-    found = run.detector.detect(
-        images, threshold=threshold, walk_threshold=walk_threshold, iou_threshold=iou_threshold
-    )
+    found = run.detector.detect(images, threshold=threshold, walk_threshold=walk_threshold, iou_threshold=iou_threshold)
     rows: list[list[dict[str, Any]]] = []
     for k, place in enumerate(places):
         keep = found.mask[k].numpy()

@@ -86,7 +86,9 @@ class JointStream:
         kinds = [source.dataset.has_boxes for source in self.sources]
         total = {kind: sum(len(s.dataset) for s in self.sources if s.dataset.has_boxes == kind) for kind in set(kinds)}
         share = {False: self.data.shares[0], True: self.data.shares[1]} if len(total) == 2 else {kinds[0]: 1.0}
-        return [share[kind] * len(source.dataset) / total[kind] for kind, source in zip(kinds, self.sources, strict=True)]
+        return [
+            share[kind] * len(source.dataset) / total[kind] for kind, source in zip(kinds, self.sources, strict=True)
+        ]
 
     def locate(self, position: int) -> tuple[int, int]:
         """(source number, index row) of a position of the stream."""
@@ -108,6 +110,20 @@ class JointStream:
             colour = sample_colour(self.augment, rng)
             min_visible = self.augment.min_visible
         return to_arrays(record, source.nodes, placement, colour, min_visible, self.data)
+
+    def first_undecodable(self, start: int, count: int) -> str:
+        """Which image among `count` positions from `start` on cannot be decoded, for an error; "" if all can."""
+        for position in range(start, start + count):
+            number, row = self.locate(position)
+            dataset = self.sources[number].dataset
+            record = dataset.record(row)
+            try:
+                decode_image(tf.constant(record.encoded or b""))
+            except tf.errors.InvalidArgumentError as error:
+                return (
+                    f"image {record.image_id!r} ({record.uri}) of {dataset.path}: {str(error.message).splitlines()[0]}"
+                )
+        return ""
 
     def batches(self, batch_size: int, *, start: int = 0, stop: int | None = None, threads: int = 2) -> tf.data.Dataset:
         """Batches from batch number `start` on, until `stop` or without end."""

@@ -3,6 +3,9 @@
 Shape shorthand: B images, S slots, C classes, K kept.
 """
 
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
 from __future__ import annotations
 
 import numpy as np

@@ -19,7 +19,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkp
 from detector.config import Experiment, TrainConfig, load_config
 from detector.dataset import Dataset
 from detector.input import JointStream
-from schemas.errors import CheckpointError, ConfigError, OutputError, WordTreeError
 from detector.run import write_tree
+from schemas.errors import CheckpointError, ConfigError, FormatError, OutputError, WordTreeError
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
 
@@ -190,7 +190,7 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
     count, began = 0, time.monotonic()
     lap = began
     with open(out / "metrics.jsonl", "a") as metrics:
-        for step, batch in enumerate(stream.batches(config.batch_size, start=start, stop=config.steps), start=start):
+        for step, batch in enumerate(_decoded(stream, config, start), start=start):
             sums.update(trainer.train_step(batch, step))
             count += 1
             done = step + 1
@@ -208,14 +208,35 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
     return out
 
 
+def _decoded(stream: JointStream, config: TrainConfig, start: int) -> Iterator[Batch]:
+    """The batches from step `start` on; an image that cannot be decoded is named.
+
+    Raises:
+        FormatError: naming the image, which passed the cheap check of the conversion.
+    """
+    step = start
+    try:
+        for batch in stream.batches(config.batch_size, start=start, stop=config.steps):
+            yield batch
+            step += 1
+    except tf.errors.InvalidArgumentError as error:
+        ahead = 8 * config.batch_size  # batches are prepared ahead of the step
+        culprit = stream.first_undecodable(step * config.batch_size, ahead)
+        if not culprit:
+            raise
+        raise FormatError(f"{culprit}. Remove it from the source and convert again") from error
+
+
 def _open_run(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], out: Path) -> None:
     """Create the run's directory, or check that it holds this very run."""
     path = out / "config.json"
     if path.exists():
         found = load_config(str(path))
         if found != experiment:
-            raise OutputError(f"{out} holds a run of another configuration ({_first_difference(found, experiment)}); "
-                              "choose another --out, or remove it")
+            raise OutputError(
+                f"{out} holds a run of another configuration ({_first_difference(found, experiment)}); "
+                "choose another --out, or remove it"
+            )
         if (digest := read_tree(str(out / "tree")).digest()) != tree.digest():
             raise CheckpointError(f"{out} was trained on the tree {digest[:12]}, but --tree is {tree.digest()[:12]}")
         return
@@ -280,7 +301,9 @@ def _log_step(
     speed = config.batch_size / seconds_per_step
     left = (config.steps - done) * seconds_per_step
     terms = "  ".join(f"{k} {v:.3f}" for k, v in means.items() if k not in ("loss", "gradient_norm"))
-    log(f"step {done:>6}/{config.steps}  {speed:5.0f} images/s  {_clock(left)} left  loss {means['loss']:.3f} ({terms})")
+    log(
+        f"step {done:>6}/{config.steps}  {speed:5.0f} images/s  {_clock(left)} left  loss {means['loss']:.3f} ({terms})"
+    )
 
 
 def _clock(seconds: float) -> str:

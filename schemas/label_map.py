@@ -7,8 +7,9 @@ Names are keys: a wnid where the class has one, otherwise the dataset's own name
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.errors import FormatError
 
@@ -67,12 +68,14 @@ def parse_label_map(text: str, where: str = "label map") -> tuple[LabelMapItem, 
             raise FormatError(f"{where} line {line}: found {tokens[at][1]!r}; expected `item {{`")
         fields, at = _message(tokens, at + 1, where)
         if not isinstance(fields.get("name"), str) and not isinstance(fields.get("display_name"), str):
-            raise FormatError(f"{where} line {line}: the item has no name; expected `name: \"...\"`")
+            raise FormatError(f'{where} line {line}: the item has no name; expected `name: "..."`')
         if not isinstance(fields.get("id"), int):
             raise FormatError(f"{where} line {line}: the item has no id; expected `id: NUMBER`")
         number = fields["id"]
         if number in seen:
-            raise FormatError(f"{where} line {line}: id {number} was used on line {seen[number]} already; ids are unique")
+            raise FormatError(
+                f"{where} line {line}: id {number} was used on line {seen[number]} already; ids are unique"
+            )
         seen[number] = line
         display = fields.get("display_name", "")
         items.append(
@@ -90,9 +93,9 @@ def parse_label_map(text: str, where: str = "label map") -> tuple[LabelMapItem, 
 _REPEATED = ("ancestor_ids", "descendant_ids")
 
 
-def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[dict[str, object], int]:
+def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[dict[str, Any], int]:
     """Fields of one `{ ... }` and the position behind it; nested messages are read and dropped."""
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
 
     def peek() -> tuple[str, str, int]:
         if at >= len(tokens):
@@ -118,7 +121,7 @@ def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[d
         kind, value, line = peek()
         if value == "[":
             at += 1
-            values: list[object] = []
+            values: list[Any] = []
             while peek()[1] != "]":
                 values.append(_value(*peek(), where))
                 at += 1
@@ -129,13 +132,13 @@ def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[d
             values = [_value(kind, value, line, where)]
         at += 1
         if name in _REPEATED:
-            fields[name] = [*fields.get(name, ()), *values]  # type: ignore[misc]
+            fields[name] = [*fields.get(name, ()), *values]
         elif values:
             fields[name] = values[-1]
     return fields, at + 1
 
 
-def _value(kind: str, text: str, line: int, where: str) -> object:
+def _value(kind: str, text: str, line: int, where: str) -> Any:
     if kind == "number":
         return int(text)
     if kind == "string":
@@ -158,14 +161,14 @@ def _unescape(piece: str) -> bytes:
     return _ESCAPES.get(code, code).encode()
 
 
-def _tokens(text: str, where: str):
+def _tokens(text: str, where: str) -> Iterator[tuple[str, str, int]]:
     at, line = 0, 1
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             raise FormatError(f"{where} line {line}: cannot read {text[at : at + 20]!r}; expected .pbtxt text")
         if match.lastgroup != "space":
-            yield match.lastgroup, match.group(), line
+            yield match.lastgroup or "", match.group(), line
         line += match.group().count("\n")
         at = match.end()
 

@@ -91,4 +91,3 @@ def _tijdeman(counts: Sequence[int]) -> list[int]:
         placed[source] += 1
         order.append(source)
     return order
-

@@ -56,7 +56,9 @@ def _tristate(flag: bool | None) -> int:
 def _flag_features() -> list[Feature]:
     features: list[Feature] = []
     for name in FLAGS:
-        features.append(Feature(API_FLAG_KEYS[name], "int64", _of_boxes(lambda box, n=name: int(bool(getattr(box, n))))))
+        features.append(
+            Feature(API_FLAG_KEYS[name], "int64", _of_boxes(lambda box, n=name: int(bool(getattr(box, n)))))
+        )
         features.append(
             Feature(f"wordtree/object/{name}", "int64", _of_boxes(lambda box, n=name: _tristate(getattr(box, n))))
         )
@@ -186,7 +188,9 @@ def decode_record(data: bytes) -> ImageRecord:
     table = decode_features(data)
     missing = [key for key in _KINDS if key not in table]
     if missing:
-        raise FormatError(f"the record lacks {missing[0]!r} and {len(missing) - 1} more keys; written by `wordtree convert`?")
+        raise FormatError(
+            f"the record lacks {missing[0]!r} and {len(missing) - 1} more keys; written by `wordtree convert`?"
+        )
 
     def text(key: str) -> list[str]:
         return [value.decode() for value in table[key]]
@@ -195,8 +199,8 @@ def decode_record(data: bytes) -> ImageRecord:
         return None if value < 0 else bool(value)
 
     sides = [table[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")]
-    flags = {name: [tristate(v) for v in table[f"wordtree/object/{name}"]] for name in FLAGS}
-    object_texts = {
+    flags: dict[str, list[Any]] = {name: [tristate(v) for v in table[f"wordtree/object/{name}"]] for name in FLAGS}
+    object_texts: dict[str, list[Any]] = {
         name: text(key)
         for name, key in {
             "label": "image/object/class/text",
@@ -206,9 +210,13 @@ def decode_record(data: bytes) -> ImageRecord:
             "source": "wordtree/object/source",
         }.items()
     }
-    label_texts = {
+    label_texts: dict[str, list[Any]] = {
         name: text(key)
-        for name, key in {"label": "image/class/text", "wnid": "wordtree/class/wnid", "source": "wordtree/class/source"}.items()
+        for name, key in {
+            "label": "image/class/text",
+            "wnid": "wordtree/class/wnid",
+            "source": "wordtree/class/source",
+        }.items()
     }
     try:
         boxes = tuple(

@@ -24,7 +24,10 @@ def test_layers_and_homes_of_third_parties():
     ("package", "forbidden"),
     [
         ("schemas.tfexample, schemas.arrow, schemas.manifest", {"apache_beam", "tensorflow", "keras", "nltk"}),
-        ("wordtree.tree, wordtree.build, wordtree.mapping, wordtree.files", {"apache_beam", "tensorflow", "keras", "nltk"}),
+        (
+            "wordtree.tree, wordtree.build, wordtree.mapping, wordtree.files",
+            {"apache_beam", "tensorflow", "keras", "nltk"},
+        ),
         ("pipelines.convert, pipelines.writing, pipelines.worker", {"tensorflow", "keras", "pycocotools"}),
         ("wordtree.cli, pipelines.cli, detector.cli", {"apache_beam", "tensorflow", "keras", "pycocotools"}),
     ],

@@ -17,7 +17,9 @@ PACKAGES = {"schemas", "wordtree", "pipelines", "detector"}
 def sdist(tmp_path_factory):
     """Built as Beam's --setup_file builds it: from a copy, since building leaves files behind."""
     out = tmp_path_factory.mktemp("sdist")
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     copy = tmp_path_factory.mktemp("copy")
     for name in names.stdout.splitlines():
         if (ROOT / name).is_file():

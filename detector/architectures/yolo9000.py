@@ -72,7 +72,13 @@ class Yolo9000:
         return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
 
     def detect(
-        self, images: tf.Tensor, *, threshold: float, walk_threshold: float, iou_threshold: float = 0.45, limit: int = 100
+        self,
+        images: tf.Tensor,
+        *,
+        threshold: float,
+        walk_threshold: float,
+        iou_threshold: float = 0.45,
+        limit: int = 100,
     ) -> Detections:
         """Walk down the tree in every slot and suppress what overlaps.
 

@@ -13,6 +13,9 @@ Shape shorthand: B images, H x W cells, A priors, S = H W A slots in the order (
 D depth of the tree.
 """
 
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
 from __future__ import annotations
 
 from typing import NamedTuple

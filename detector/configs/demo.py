@@ -12,7 +12,9 @@ def get_config() -> Experiment:
     """The experiment."""
     return Experiment(
         name="demo",
-        model=ModelConfig(input_size=96, width=0.25, stages=5, output_stride=8, num_anchors=3, batch_norm_momentum=0.97),
+        model=ModelConfig(
+            input_size=96, width=0.25, stages=5, output_stride=8, num_anchors=3, batch_norm_momentum=0.97
+        ),
         loss=LossConfig(weak="marginal", prior_images=0),
         augment=AugmentConfig(scale=1.2, shift=1.0, flip=0.5, hue=0.1, saturation=1.5, exposure=1.5),
         data=DataConfig(shares=(1.0, 1.0)),

@@ -180,7 +180,8 @@ def _write_classification(out: Path, seed: int, count: int) -> dict[str, Any]:
     folder = out / "cls_train"
     for number, kind in enumerate(kinds):
         label = _wrong_kind(kind, seed, number) if number in noisy else kind
-        assert label.fine is not None and kind.fine is not None
+        assert label.fine is not None
+        assert kind.fine is not None
         path = folder / label.fine.wnid / f"{label.fine.wnid}_{number + 1}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(labelled_scene(generator(seed, "cls_train", number), kind).image))

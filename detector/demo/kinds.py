@@ -1,8 +1,8 @@
 """What the demo draws: plane figures and crosses, each a noun synset of WordNet 3.0.
 
-A *coarse* concept is what a box says in training. A *kind* is what is drawn. Kinds with a wnid of their own are labelled
-at the image level alone and never boxed: their boxes are learnt through the tree. Every kind is a true hyponym of its
-coarse concept in WordNet, so `wordtree tree build` finds
+A *coarse* concept is what a box says in training. A *kind* is what is drawn. Kinds with a wnid of their own are
+labelled at the image level alone and never boxed: their boxes are learnt through the tree. Every kind is a true hyponym
+of its coarse concept in WordNet, so `wordtree tree build` finds
 
     Cross          Latin cross, Maltese cross, St. Andrew's cross
     plane figure   heart, ellipse

@@ -115,7 +115,7 @@ def labelled_scene(rng: Rng, kind: Kind) -> Scene:
 
 
 def training_shares() -> tuple[float, ...]:
-    """The share of each of KINDS in the boxed training pictures: COARSE_SHARES, spread evenly over a concept's kinds."""
+    """The share of each of KINDS in boxed training pictures: COARSE_SHARES, spread evenly over a concept's kinds."""
     family = [sum(other.coarse == kind.coarse for other in KINDS) for kind in KINDS]
     shares = [COARSE_SHARES[kind.coarse] / size for kind, size in zip(KINDS, family, strict=True)]
     return tuple(share / sum(shares) for share in shares)
@@ -137,7 +137,7 @@ def _place(
         _, _, width, height = extent(points)
         left, top = (float(v) for v in rng.uniform(1, np.array([SIZE - 1 - width, SIZE - 1 - height])))
         if all(_overlap((left, top, width, height), other) <= MOST_OVERLAP for other in taken):
-            return points + (left, top)
+            return points + np.array([left, top])
     return None
 
 

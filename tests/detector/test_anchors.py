@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from detector.anchors import box_shapes, kmeans_anchors, shape_iou  # noqa: E402
-from detector.dataset import open_dataset  # noqa: E402
-from schemas.errors import InputError  # noqa: E402
+from detector.anchors import box_shapes, kmeans_anchors, shape_iou
+from detector.dataset import open_dataset
+from schemas.errors import InputError
 
 
 def test_shape_iou_by_hand():

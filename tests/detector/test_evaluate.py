@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from detector import coco_metrics  # noqa: E402
-from detector.dataset import open_dataset  # noqa: E402
-from detector.evaluate import evaluate, table  # noqa: E402
-from schemas.errors import InputError  # noqa: E402
-from schemas.manifest import SourceFile  # noqa: E402
+from detector import coco_metrics
+from detector.dataset import open_dataset
+from detector.evaluate import evaluate, table
+from schemas.errors import InputError
+from schemas.manifest import SourceFile
 
 
 class Oracle:
@@ -30,7 +30,10 @@ class Oracle:
         import tensorflow as tf
 
         def answers(images, nodes):
-            boxes, scores = np.zeros((len(images), 2, 4), np.float32), np.zeros((len(images), 2, len(nodes)), np.float32)
+            boxes, scores = (
+                np.zeros((len(images), 2, 4), np.float32),
+                np.zeros((len(images), 2, len(nodes)), np.float32),
+            )
             for row in range(len(images)):
                 box = next(self.records).boxes[0]
                 boxes[row, 0] = np.array(box.box) + self.shift

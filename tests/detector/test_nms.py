@@ -33,7 +33,12 @@ def test_any_class_equals_a_loop(seed):
     boxes, rng = random_boxes(seed)
     scores, nodes = rng.random(20).astype(np.float32), rng.integers(9, size=20).astype(np.int32)
     found = suppress_any_class(
-        tf.constant(boxes[None]), tf.constant(nodes[None]), tf.constant(scores[None]), threshold=0.3, iou_threshold=0.4, limit=10
+        tf.constant(boxes[None]),
+        tf.constant(nodes[None]),
+        tf.constant(scores[None]),
+        threshold=0.3,
+        iou_threshold=0.4,
+        limit=10,
     )
     expected = slow(boxes, scores, 0.3, 0.4)[:10]
     count = int(tf.reduce_sum(tf.cast(found.mask, tf.int32)))

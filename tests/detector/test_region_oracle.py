@@ -16,7 +16,13 @@ from detector.tree_softmax import group_log_softmax, tree_tables  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 TOLERANCE = 1e-5
-CASES = ["R1_plain_det", "R2_plain_det_warmup", "R3_plain_det_norescore_nobiasmatch", "R4_tree_det", "R5_tree_det_warmup"]
+CASES = [
+    "R1_plain_det",
+    "R2_plain_det_warmup",
+    "R3_plain_det_norescore_nobiasmatch",
+    "R4_tree_det",
+    "R5_tree_det_warmup",
+]
 PROGRAMS = ["rel", "headgpu"]
 
 
@@ -52,9 +58,7 @@ def read_case(folder, program):
         image_node_weight=tf.zeros([count, 1]),
     )
     cfg = (folder / "net.cfg").read_text()
-    config = LossConfig(
-        small_box_weight=program != "rel", rescore="rescore=1" in cfg, bias_match="bias_match=1" in cfg
-    )
+    config = LossConfig(small_box_weight=program != "rel", rescore="rescore=1" in cfg, bias_match="bias_match=1" in cfg)
     logits = tf.constant(np.load(folder / "input.npy").transpose(0, 2, 3, 1))
     seen = tf.constant(case["seen_before_step"] + count)
     return logits, batch, config, tf.constant(anchors, tf.float32), grid, tree_tables(tree), seen, numbers
@@ -79,7 +83,7 @@ def test_gradient_of_the_region_loss_equals_darknets_delta(shared, name, program
 
 @pytest.mark.parametrize("name", CASES)
 def test_activations_equal_darknets(shared, name):
-    logits, _, _, anchors, grid, tables, _, numbers = read_case(shared("oracle", name), "rel")
+    logits, _, _, anchors, _, tables, _, numbers = read_case(shared("oracle", name), "rel")
     predictions = yolov2.decode(logits, anchors)
     probs = tf.exp(group_log_softmax(predictions.class_logits, tables))
     objectness = tf.sigmoid(predictions.object_logits)[..., None]

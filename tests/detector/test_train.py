@@ -22,7 +22,7 @@ from detector.dataset import open_dataset  # noqa: E402
 from detector.evaluate import evaluate  # noqa: E402
 from detector.run import open_run  # noqa: E402
 from detector.train import Trainer, learning_rate, train  # noqa: E402
-from schemas.errors import CheckpointError, ConfigError, OutputError, WordTreeError  # noqa: E402
+from schemas.errors import CheckpointError, ConfigError, FormatError, OutputError, WordTreeError  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 ANCHORS = ((0.4, 0.4),)
@@ -44,10 +44,14 @@ def weights(run):
         return {name: file[name] for name in file.files}
 
 
-def test_a_few_images_are_over_fitted_and_the_fine_classes_are_found(detection_set, label_set, fine_set, tree, tmp_path):
+def test_a_few_images_are_over_fitted_and_the_fine_classes_are_found(
+    detection_set, label_set, fine_set, tree, tmp_path
+):
     """Discs and squares: boxes say only "figure", labels say which. Joint training must box discs and squares."""
     datasets = [open_dataset(str(path)) for path in (detection_set, label_set)]
-    config = replace(experiment(steps=240, batch_size=16, learning_rate=3e-3, checkpoint_every=240, log_every=40), name="t")
+    config = replace(
+        experiment(steps=240, batch_size=16, learning_rate=3e-3, checkpoint_every=240, log_every=40), name="t"
+    )
     out = train(config, tree, datasets, tmp_path / "run", quiet)
     result = evaluate(open_run(out), open_dataset(str(fine_set)), log=quiet)
     assert result["summary"]["AP50_unboxed"] > 0.6
@@ -140,6 +144,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(detection_se
         train(experiment(steps=50, learning_rate=1e30, clip_norm=0.0), tree, datasets, tmp_path / "run", quiet)
 
 
+def test_an_image_that_cannot_be_decoded_is_named(make_dataset, detection_set, tree, tmp_path):
+    dataset = open_dataset(str(detection_set))
+    records = [dataset.record(row) for row in range(len(dataset))]
+    damaged = bytearray(records[5].encoded)
+    damaged[60:] = bytes(len(damaged) - 60)
+    records[5] = replace(records[5], encoded=bytes(damaged))
+    path = make_dataset(tmp_path / "bad", records, dataset.manifest.classes, has_boxes=True)
+    with pytest.raises(FormatError, match=rf"image {records[5].image_id!r} .* of .*/bad: .*convert again"):
+        train(experiment(), tree, [open_dataset(str(path))], tmp_path / "run", quiet)
+
+
 def test_checkpoints_fall_on_logged_steps(detection_set, tree, tmp_path):
     with pytest.raises(ConfigError, match=r"train.checkpoint_every is 3; expected a multiple of train.log_every, 2"):
         train(experiment(checkpoint_every=3), tree, [open_dataset(str(detection_set))], tmp_path / "run", quiet)
@@ -204,7 +219,9 @@ def test_killed_training_ends_like_an_undisturbed_one(detection_set, label_set, 
         return [sys.executable, "-c", PROGRAM, *map(str, words)]
 
     subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True)
-    victim = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    victim = subprocess.Popen(
+        command(tmp_path / "killed"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert victim.stdout is not None
     for line in victim.stdout:
         if line.startswith("step     35/"):

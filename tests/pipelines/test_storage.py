@@ -32,9 +32,14 @@ def test_a_written_file_is_there_under_its_name_alone(folder: str) -> None:
 def test_a_failure_leaves_what_was_there_before(folder: str) -> None:
     path = storage.join(folder, "a.bin")
     storage.write_bytes(path, b"before", folder)
-    with pytest.raises(ZeroDivisionError), storage.writing(path, folder) as stream:
-        stream.write(b"half of the new")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with storage.writing(path, folder) as stream:
+            stream.write(b"half of the new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert storage.read_bytes(path) == b"before"
 
 

@@ -90,7 +90,9 @@ def test_the_same_record_has_the_same_bytes_in_another_process():
         "r = ImageRecord(image_id='1', source='coco', uri='u', filename='f', has_boxes=True, encoded=b'x');"
         "sys.stdout.write(encode_record(r).hex())"
     )
-    runs = {subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in "ab"}
+    runs = {
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in "ab"
+    }
     assert len(runs) == 1
 
 
