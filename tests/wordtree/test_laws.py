@@ -67,7 +67,11 @@ def test_groups_cover_every_node_once(tree):
 def test_reading_what_was_written_gives_the_same_tree_and_writing_again_the_same_bytes(tree):
     names = formats.names_text(tree).removesuffix("\n").split("\n")
     for again, text, write in (
-        (formats.parse_tree(formats.tree_text(tree), where="t", names=names), formats.tree_text(tree), formats.tree_text),
+        (
+            formats.parse_tree(formats.tree_text(tree), where="t", names=names),
+            formats.tree_text(tree),
+            formats.tree_text,
+        ),
         (formats.parse_tree_json(formats.tree_json(tree), where="t"), formats.tree_json(tree), formats.tree_json),
         (formats.parse_tree_pbtxt(formats.tree_pbtxt(tree), where="t"), formats.tree_pbtxt(tree), formats.tree_pbtxt),
     ):

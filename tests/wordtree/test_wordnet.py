@@ -100,7 +100,15 @@ def test_a_changed_snapshot_fails_the_check(wordnet_dir, tmp_path):
     changed = tmp_path / "changed.xz"
     changed.write_bytes(lzma.compress(b"something else"))
     script = REPOSITORY / "scripts" / "make_wordnet_snapshot.py"
-    command = [sys.executable, str(script), "--check", "--out", str(changed), "--source", str(wordnet_dir / "data.noun")]
+    command = [
+        sys.executable,
+        str(script),
+        "--check",
+        "--out",
+        str(changed),
+        "--source",
+        str(wordnet_dir / "data.noun"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "differs in content" in done.stderr
