@@ -25,7 +25,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "import-linter>=2.1",
         "nltk>=3.9",
-        "pyright==1.1.405",
+        "pyright[nodejs]==1.1.405",
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff==0.14.5",

@@ -184,7 +184,7 @@ def _tree_data(tree: WordTree, inputs: Inputs) -> dict[str, Any]:
 def tail_html(inputs: Inputs) -> str:
     """Bars for few classes, a rank plot for many."""
     if isinstance(inputs.boxes, Missing) or isinstance(inputs.labels, Missing):
-        return missing_html(next(part for part in (inputs.boxes, inputs.labels) if isinstance(part, Missing)))
+        return next(part.html() for part in (inputs.boxes, inputs.labels) if isinstance(part, Missing))
     rows = [
         (_name(wnid, inputs.tree), inputs.boxes.get(wnid, 0), inputs.labels.get(wnid, 0))
         for wnid in sorted(set(inputs.boxes) | set(inputs.labels))

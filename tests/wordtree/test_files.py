@@ -102,7 +102,7 @@ def test_pbtxt_has_ids_from_one_and_all_relatives(pets):
 
 
 def test_a_missing_file_and_an_unknown_kind_are_told(tmp_path):
-    with pytest.raises(InputError, match="nowhere: no such file or directory; expected a tree directory or a .tree"):
+    with pytest.raises(InputError, match=r"nowhere: no such file or directory; expected a tree directory or a .tree"):
         read_tree(tmp_path / "nowhere")
     (tmp_path / "x.txt").write_text("x")
     with pytest.raises(InputError, match=r"x.txt: kind '.txt' is unknown"):
@@ -184,7 +184,7 @@ def test_a_failure_while_writing_leaves_the_old_directory_as_it_was(tmp_path, bu
         return real(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OutputError, match="tree: cannot write it .No space left on device"):
+    with pytest.raises(OutputError, match=r"tree: cannot write it .No space left on device"):
         write_tree_directory(built, [], out, force=True)
     assert content(out) == before
     assert [file.name for file in tmp_path.iterdir()] == ["tree"]

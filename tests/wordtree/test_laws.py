@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_paths_round_trip(tree):
         assert path[-1] == node
         assert len(path) == tree.depth[node] + 1
         assert tree.parent[path[0]] == -1
-        assert all(tree.parent[below] == above for above, below in zip(path, path[1:], strict=False))
+        assert all(tree.parent[below] == above for above, below in itertools.pairwise(path))
         assert tuple(reversed(tree.ancestors(node))) == path[:-1]
         assert all(node in tree.descendants(above) for above in path[:-1])
         assert all(tree.parent[child] == node for child in tree.children(node))

@@ -98,7 +98,8 @@ def test_a_csv_with_quotes_and_other_columns_is_read(tmp_path):
 def test_a_tsv_may_have_relation_display_name_aliases_and_note(tmp_path):
     file = tmp_path / "x.tsv"
     file.write_text(
-        "# who, when\nclass\twnid\trelation\tdisplay_name\taliases\tnote\nWauwau\tn02084071\tclose\tHündchen\ta|b\twhy\n"
+        "# who, when\nclass\twnid\trelation\tdisplay_name\taliases\tnote\n"
+        "Wauwau\tn02084071\tclose\tHündchen\ta|b\twhy\n"
     )
     space = load_label_map(str(file))
     assert space.rows == (LabelRow("Wauwau", "n02084071", "close", "Hündchen", "why", ("a", "b")),)
@@ -146,18 +147,18 @@ def test_a_bad_table_is_told_with_its_line(tmp_path, text, error, message):
 def test_a_bad_list_or_word_is_told(tmp_path):
     file = tmp_path / "x.txt"
     file.write_text("n02084071\nn02121808\nn02084071\n")
-    with pytest.raises(FormatError, match="x.txt line 3: wnid 'n02084071' stands on line 1 already"):
+    with pytest.raises(FormatError, match=r"x.txt line 3: wnid 'n02084071' stands on line 1 already"):
         load_label_map(f"imagenet:{file}")
     file.write_text("n02084071\ndog\n")
-    with pytest.raises(LabelError, match="x.txt line 2: 'dog' is a word, not a wnid"):
+    with pytest.raises(LabelError, match=r"x.txt line 2: 'dog' is a word, not a wnid"):
         load_label_map(f"imagenet:{file}")
     file.write_bytes(b"n02084071\nn02121808 \xff\n")
-    with pytest.raises(FormatError, match="x.txt line 2: found byte 0xff; expected UTF-8 text"):
+    with pytest.raises(FormatError, match=r"x.txt line 2: found byte 0xff; expected UTF-8 text"):
         load_label_map(f"imagenet:{file}")
-    with pytest.raises(InputError, match="nowhere.tsv: no such file"):
+    with pytest.raises(InputError, match=r"nowhere.tsv: no such file"):
         load_label_map(str(tmp_path / "nowhere.tsv"))
     with pytest.raises(
-        ConfigError, match="label space 'cocoo' is neither a file nor one of coco, voc.*did you mean 'coco'"
+        ConfigError, match=r"label space 'cocoo' is neither a file nor one of coco, voc.*did you mean 'coco'"
     ):
         load_label_map("cocoo")
 

@@ -111,7 +111,7 @@ def test_a_broken_invariant_is_told_with_its_line(names, parent, message):
 def test_bad_display_names_are_told():
     with pytest.raises(TreeError, match="found 1 display names for 2 nodes"):
         WordTree(["a", "b"], [-1, 0], ["x"])
-    with pytest.raises(TreeError, match="line 2: node 'b': display name 'x.ny' must be one line"):
+    with pytest.raises(TreeError, match=r"line 2: node 'b': display name 'x.ny' must be one line"):
         WordTree(["a", "b"], [-1, 0], ["x", "x\ny"])
 
 

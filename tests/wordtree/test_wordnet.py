@@ -78,13 +78,13 @@ def test_an_unknown_wnid_is_told_with_what_to_do(nouns, wnid, message):
 
 
 def test_a_damaged_line_is_told_with_its_number():
-    with pytest.raises(FormatError, match="data.noun line 2: expected a noun synset; found 'what'"):
+    with pytest.raises(FormatError, match=r"data.noun line 2: expected a noun synset; found 'what'"):
         parse_data_noun([LICENCE, "what"], where="data.noun")
 
 
 def test_another_version_is_refused():
     line = "00001740 03 n 01 entity 0 000 | that which is"
-    with pytest.raises(FormatError, match="expected data.noun of WordNet 3.0 with 82115 synsets; found 1 synsets"):
+    with pytest.raises(FormatError, match=r"expected data.noun of WordNet 3.0 with 82115 synsets; found 1 synsets"):
         parse_data_noun([LICENCE, line], where="data.noun")
 
 
@@ -135,6 +135,7 @@ def test_both_readers_agree_on_every_synset(nouns, nltk_data):
     assert again.digest == nouns.digest
 
 
+@pytest.mark.filterwarnings("ignore:The multilingual functions")
 def test_nltks_own_reader_agrees_on_a_sample_though_without_order(nouns, nltk_data):
     if not (nltk_data / "index.sense").is_file():
         pytest.skip("NLTK's reader needs index.sense (Debian package wordnet-sense-index)")
@@ -151,7 +152,7 @@ def test_nltks_own_reader_agrees_on_a_sample_though_without_order(nouns, nltk_da
 def test_missing_nltk_data_is_told(monkeypatch, tmp_path):
     data = pytest.importorskip("nltk.data")
     monkeypatch.setattr(data, "path", [str(tmp_path)])
-    with pytest.raises(InputError, match="NLTK has no WordNet data .corpora/wordnet.; get it with"):
+    with pytest.raises(InputError, match=r"NLTK has no WordNet data .corpora/wordnet.; get it with"):
         read_nltk()
 
 
