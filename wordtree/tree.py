@@ -220,8 +220,6 @@ class WordTree:
             raise IndexError(f"node {node} is outside the tree; expected 0..{len(self) - 1}")
 
     def _near(self, name: str) -> str:
-        if not isinstance(name, str):
-            return f"; expected a name, not {type(name).__name__}"
         shown = [node for node, word in enumerate(self.display_names) if word.casefold() == name.casefold()]
         if shown and self.names[shown[0]] != name:
             told = " or ".join(f"{self.names[node]!r} ({self.display_names[node]})" for node in shown[:3])

@@ -35,6 +35,11 @@ def user_folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("user")
     render_dataset(folder / "data", sizes=DemoSizes(det_train=48, cls_train=64, eval=12), log=lambda line: None)
-    for name, source in (("det", "det_train"), ("cls", "cls_train"), ("eval-files", "eval"), ("labels.csv", "synsets.csv")):
+    for name, source in (
+        ("det", "det_train"),
+        ("cls", "cls_train"),
+        ("eval-files", "eval"),
+        ("labels.csv", "synsets.csv"),
+    ):
         (folder / name).symlink_to(folder / "data" / source)
     return folder

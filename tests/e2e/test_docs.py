@@ -29,7 +29,9 @@ def commands(page):
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+)
 
 
 def test_the_pages_that_should_hold_commands_do():
