@@ -1,7 +1,8 @@
 """Every command in the documents runs.
 
 Commands stand in ```sh blocks. They run in order, verbatim, but for two things: training takes a few steps instead of
-thousands, and `make`, `pip` and `python benchmarks/` are not started inside a test: a target or a file of that name must exist.
+thousands, and `make`, `pip` and `python benchmarks/` are not started inside a test: a target or a file of that name
+must exist.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = "train.steps=4 train.batch_size=4 train.log_every=2 train.checkpoint_every=2".split()
+SHORT = ["train.steps=4", "train.batch_size=4", "train.log_every=2", "train.checkpoint_every=2"]
 
 
 def commands(page):
