@@ -105,6 +105,7 @@ class Source:
         return Survey(list(dict.fromkeys(_text(image.id) for image in head.images)), _classes(head.categories), (file,))
 
     def read(self) -> Iterator[Row]:
+        """Images in the file's order, each with its annotations; what cannot be an annotation, rejected."""
         where = storage.name_of(self.annotations)
         data = storage.read_source(self.annotations, "annotation file")
         instances, rejected = _read_instances(data, where)
@@ -249,6 +250,7 @@ def _read_instances(data: bytes, where: str) -> tuple[_Instances, list[Rejected]
     rejected: list[Rejected] = []
 
     def convert(field: str, kind: str, entry_type: type) -> list[Any]:
+        """The entries of one list that have the right types; the others are rejected one by one."""
         good: list[Any] = []
         for number, entry in enumerate(loose.get(field) or []):
             try:

@@ -55,6 +55,7 @@ class Source:
         return {"images": self.images, "wnids": self.wnids}
 
     def survey(self) -> Survey:
+        """Image ids and classes from the folders' names; the digest covers the listing, not the pixels."""
         folders = self._folders()
         listing = hashlib.sha256()
         image_ids: dict[str, None] = {}
@@ -72,6 +73,7 @@ class Source:
         return Survey(list(image_ids), classes, tuple(files))
 
     def read(self) -> Iterator[Row]:
+        """One row a file, folder by folder in sorted order, labelled with the folder's name."""
         for folder in self._folders():
             seen: set[str] = set()
             for uri in self._files(folder):

@@ -70,6 +70,7 @@ class Source:
         return {"annotations": self.annotations, "images": self.images, "image_set": self.image_set}
 
     def survey(self) -> Survey:
+        """Image ids from the image set or the folder; classes are those of VOC first, then others as found."""
         names = self._names()
         there = set(storage.list_folder(self.annotations)[1])
         xml_names = [f"{name}.xml" for name in names if f"{name}.xml" in there]
@@ -96,6 +97,7 @@ class Source:
         return Survey(names, _classes(labels), tuple(files))
 
     def read(self) -> Iterator[Row]:
+        """One row an XML file, its image found by the XML's own name; broken XML rejects its image."""
         images: dict[str, str] = {}
         for name in reversed(storage.list_folder(self.images)[1]):
             stem, ending = posixpath.splitext(name)
