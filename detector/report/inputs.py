@@ -190,7 +190,7 @@ def _minutes(run: Path, metrics: Sequence[Mapping[str, float]]) -> float | None:
 def _evaluations(folder: Path) -> tuple[dict[str, Any], ...]:
     paths = sorted(folder.glob("[!.]*.json"))
     if not paths:
-        raise FileNotFoundError(2, "no file", f"{folder}/*.json")
+        raise FileNotFoundError(2, "no file", f"JSON file in {folder.name}")
     found = []
     for path in paths:
         evaluation = _object(path)

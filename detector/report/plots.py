@@ -132,14 +132,16 @@ def tail_bars(rows: Sequence[tuple[str, int, int]], *, about: str) -> str:
             f'<text class="name" x="{left - 8}" y="{top + 17}" text-anchor="end">{escape(shown)}'
             f"<title>{escape(name)}</title></text>"
         )
-        for offset, value, kind in ((2, boxes, "boxes"), (13, labels, "labels")):
+        both = boxes and labels
+        for offset, value, kind in ((2 if both else 7, boxes, "boxes"), (13 if both else 7, labels, "labels")):
+            if not value:
+                continue
             long = value / most * room
             parts.append(
-                f'<rect class="{kind}" x="{left}" y="{top + offset}" width="{max(long, 1.5 if value else 0):.1f}" '
+                f'<rect class="{kind}" x="{left}" y="{top + offset}" width="{max(long, 1.5):.1f}" '
                 f'height="10" rx="2"><title>{escape(name)}: {value:,} {kind}</title></rect>'
             )
-            if value:
-                parts.append(f'<text class="tick" x="{left + long + 6:.1f}" y="{top + offset + 9}">{value:,}</text>')
+            parts.append(f'<text class="tick" x="{left + long + 6:.1f}" y="{top + offset + 9}">{value:,}</text>')
     return "".join([*parts, "</svg>"])
 
 

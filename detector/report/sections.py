@@ -57,9 +57,11 @@ def summary_html(inputs: Inputs) -> str:
             cards.append((f"{100 * sum(found) / len(found):.1f} %", name, f"mean of {_count(len(found), 'class')}"))
         elif not isinstance(inputs.evaluations, Missing):
             cards.append(("–", name, "no such class was evaluated"))
-    written = [facts.manifest.counts.images_written for facts in inputs.datasets if not isinstance(facts, Missing)]
-    if written:
-        cards.append((f"{sum(written):,}", "images", f"in {_count(len(written), 'dataset')}"))
+    evaluated = () if isinstance(inputs.evaluations, Missing) else [e["dataset"] for e in inputs.evaluations]
+    known = [facts for facts in inputs.datasets if not isinstance(facts, Missing) and facts.path.name not in evaluated]
+    if known:
+        written = sum(facts.manifest.counts.images_written for facts in known)
+        cards.append((f"{written:,}", "training images", f"in {_count(len(known), 'dataset')}"))
     if not isinstance(inputs.tree, Missing):
         tree = inputs.tree
         cards.append((f"{len(tree):,}", "nodes", f"{int(tree.is_leaf.sum()):,} leaves, {tree.num_groups:,} groups"))
@@ -137,8 +139,8 @@ def _precision_row(row: Mapping[str, Any]) -> str:
     bar = "" if ap50 is None else f'<i class="meter" style="--v:{max(0.0, min(1.0, ap50)):.4f}"></i>'
     numbers = "".join(f'<td class="num">{int(row.get(key) or 0):,}</td>' for key in ("truths", "training_boxes"))
     return (
-        f'<tr><th scope="row">{escape(row["label"])}<small class="key">{escape(row["wnid"])}</small></th>'
-        f'<td class="path">{escape(str(row.get("path", "")))}</td>'
+        f'<tr><th scope="row">{escape(row["label"])}</th>'
+        f'<td class="path">{escape(str(row.get("path", "")))} <span class="key">{escape(row["wnid"])}</span></td>'
         f'<td class="num wide">{bar}{_percent(ap50)}</td><td class="num">{_percent(row.get("AP"))}</td>'
         f'<td class="num">{_percent(row.get("AP75"))}</td>{numbers}'
         f'<td class="num">{int(row.get("training_labels") or 0):,}</td></tr>'
@@ -157,7 +159,7 @@ def tree_html(inputs: Inputs) -> str:
     note = "" if not isinstance(inputs.boxes, Missing) else inputs.boxes.html()
     return (
         f'<p class="note">{escape(facts)}. One softmax covers each group. Boxes and image labels are those of the '
-        "training data, at the node itself of all that are below it too; AP50 stands where it was evaluated.</p>"
+        "training data: “2 of 9” is 2 at the node itself, 9 with all below it. AP50 stands where it was evaluated.</p>"
         f'{note}<p><input id="find" type="search" placeholder="search a word or a wnid" aria-label="search the tree"> '
         '<button type="button" id="fold">fold all</button> <span id="told" class="note" role="status"></span></p>'
         '<ul id="tree-rows"></ul><noscript><p class="missing">The tree needs JavaScript.</p></noscript>'
@@ -207,6 +209,7 @@ def losses_html(inputs: Inputs) -> str:
         return inputs.metrics.html()
     names = [name for row in inputs.metrics for name in row]
     terms = [name for name in dict.fromkeys(names) if name not in NOT_LOSSES]
+    terms = [name for name in terms if any(row.get(name) for row in inputs.metrics)]  # one that is switched off is 0
     terms.sort(key=lambda name: name != "loss")
     window = max(1.0, len(inputs.metrics) / 25)
     parts = [_curves("loss-terms", terms, inputs.metrics, "Loss terms over the step, logarithmic", window)]

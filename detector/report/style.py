@@ -48,7 +48,7 @@ tbody th { font-weight: 500; }
 .group td { padding-top: .9rem; }
 .num { text-align: right; font-variant-numeric: tabular-nums; }
 .wide { min-width: 6.5rem; position: relative; }
-th .key { display: block; font-weight: 400; }
+.path .key { white-space: nowrap; opacity: .8; }
 td.path { color: var(--soft); font-size: .86em; overflow-wrap: anywhere; min-width: 9rem; }
 .meter { position: absolute; inset: .2rem auto .2rem .3rem; width: calc((100% - .6rem) * var(--v)); background:
   var(--meter); border-radius: .2rem; z-index: 0; }
