@@ -16,7 +16,10 @@ def build_detector(experiment: Any, tree: Any) -> Any:
         ConfigError: if there is no such architecture.
     """
     name = experiment.model.architecture
-    known = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    if name not in known:
-        raise ConfigError(f"no architecture {name!r}; there are {', '.join(known)}")
-    return importlib.import_module(f"detector.architectures.{name}").build(experiment, tree)
+    modules = {
+        m.name: importlib.import_module(f"detector.architectures.{m.name}") for m in pkgutil.iter_modules(__path__)
+    }
+    builders = {key: module.build for key, module in sorted(modules.items()) if hasattr(module, "build")}
+    if name not in builders:
+        raise ConfigError(f"no architecture {name!r}; there are {', '.join(builders)}")
+    return builders[name](experiment, tree)
