@@ -10,10 +10,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from detector.architectures import build_detector
-from detector.architectures.yolov2 import build_network
-from detector.config import Experiment, ModelConfig
-from schemas.errors import ConfigError
+from detector.architectures import build_detector  # noqa: E402
+from detector.architectures.yolov2 import build_network  # noqa: E402
+from detector.config import Experiment, ModelConfig  # noqa: E402
+from schemas.errors import ConfigError  # noqa: E402
 
 ANCHORS = ((0.1, 0.1), (0.3, 0.4), (0.7, 0.7))
 
@@ -38,13 +38,13 @@ def test_depth_stride_and_head_are_configuration(options, cells):
 
 
 def test_an_input_size_that_does_not_fit_the_stride_is_refused():
-    with pytest.raises(ConfigError, match="model.input_size is 100; expected a multiple of the output stride 32"):
+    with pytest.raises(ConfigError, match=r"model.input_size is 100; expected a multiple of the output stride 32"):
         build_network(ModelConfig(input_size=100, anchors=ANCHORS), 10)
 
 
 def test_an_unknown_architecture_names_the_known_ones(tree):
     experiment = Experiment(name="x", model=ModelConfig(architecture="yolo", anchors=ANCHORS))
-    with pytest.raises(ConfigError, match="no architecture 'yolo'; there are yolo9000$"):
+    with pytest.raises(ConfigError, match=r"no architecture 'yolo'; there are yolo9000$"):
         build_detector(experiment, tree)
 
 
