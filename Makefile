@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/wordtree demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+pytestmark = pytest.mark.xdist_group("main job")  # one worker, so that the job is done once
+
 SHORT = [w for o in ("steps=6", "batch_size=8", "log_every=2", "checkpoint_every=2") for w in ("--set", f"train.{o}")]
 
 
