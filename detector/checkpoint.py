@@ -64,8 +64,11 @@ def read_info(path: Path) -> CheckpointInfo:
         CheckpointError: if it is missing or damaged.
     """
     try:
-        return CheckpointInfo(**json.loads((path / "checkpoint.json").read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        info = CheckpointInfo(**json.loads((path / "checkpoint.json").read_text()))
+        if not (isinstance(info.step, int) and info.step >= 0 and isinstance(info.tree_digest, str)):
+            raise ValueError(f"step {info.step!r}, tree {info.tree_digest!r}")
+        return info
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: no readable checkpoint ({error}); remove it to fall back on an older one"
         ) from error

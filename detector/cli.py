@@ -112,14 +112,21 @@ def add_train(subparsers: Any) -> None:
         "wordtree train tiny64 --data det-train cls-train --tree tree --out run --set train.steps=500",
         _run_train,
     )
-    parser.add_argument("config", help="an experiment that ships with the package, or a run's config.json")
+    parser.add_argument(
+        "config",
+        help="demo (96 pixels, plane figures), tiny64 (64 pixels), yolo9000 (416 pixels), or a run's config.json",
+    )
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`"
     )
     parser.add_argument("--tree", help="tree directory or .tree file; its nodes are the classes")
     parser.add_argument("--out", help="run directory to make or to go on with")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override, may be repeated; --show-config lists the keys",
     )
     parser.add_argument("--show-config", action="store_true", help="print the resolved experiment and stop")
     parser.add_argument("--dry-run", action="store_true", help="open everything, print the plan and stop")
@@ -138,7 +145,7 @@ def _run_train(args: argparse.Namespace) -> int:
         raise ConfigError(f"{', '.join(missing)} missing; see `wordtree train --help`")
     _start_tensorflow()
     from detector.dataset import open_dataset
-    from detector.train import train
+    from detector.train import check_run, train, with_anchors
     from wordtree.files import read_tree
 
     tree = read_tree(args.tree)
@@ -149,11 +156,24 @@ def _run_train(args: argparse.Namespace) -> int:
         dataset.nodes(tree)
         kind = "boxes" if dataset.has_boxes else "labels only"
         print(f"  data: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
-    print(f"  out:  {args.out}")
+    print(_shares(experiment, datasets))
+    if experiment.model.anchors or Path(args.out, "config.json").exists():
+        experiment = with_anchors(experiment, datasets, lambda line: None)
+    print(f"  out:  {args.out}: {check_run(experiment, tree, Path(args.out))}")
     if args.dry_run:
         return 0
     train(experiment, tree, datasets, Path(args.out), _log)
     return 0
+
+
+def _shares(experiment: Any, datasets: list[Any]) -> str:
+    """How a batch is filled, for the plan."""
+    kinds = [dataset.has_boxes for dataset in datasets]
+    if len(set(kinds)) < 2:
+        return "  mix:  " + ("boxed images alone" if kinds[0] else "labelled images alone")
+    labelled, boxed = (share / sum(experiment.data.shares) for share in experiment.data.shares)
+    size = experiment.train.batch_size
+    return f"  mix:  {size * boxed:.3g} boxed and {size * labelled:.3g} only labelled images a step (data.shares)"
 
 
 def add_evaluate(subparsers: Any) -> None:
@@ -173,6 +193,8 @@ def add_evaluate(subparsers: Any) -> None:
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
+    if args.batch_size < 1:
+        raise ConfigError(f"--batch-size {args.batch_size}: expected at least 1")
     _start_tensorflow()
     from detector.dataset import open_dataset
     from detector.evaluate import evaluate, table
@@ -180,7 +202,12 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 
     run = open_run(args.run_directory)
     datasets = [open_dataset(path) for path in args.datasets]
+    names = [Path(dataset.path).name for dataset in datasets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two datasets are called {twice[0]!r}; evaluate them one at a time, each with its --out")
     folder = Path(args.out) if args.out else run.path / "evaluation"
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--out {folder} is a file; expected a directory")
     results = []
     for dataset in datasets:
         result = evaluate(

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from schemas.boxes import box_to_coco_xywh
-from schemas.record import ImageRecord
+from schemas.record import BoxAnnotation, ImageRecord
 
 
 class ClassAp(NamedTuple):
@@ -42,7 +42,7 @@ def ground_truth_from_records(records: Sequence[ImageRecord], class_ids: Sequenc
                     "category_id": box.class_id,
                     "bbox": [x, y, w, h],
                     "area": w * h if box.area is None else box.area,
-                    "iscrowd": int(bool(box.is_crowd or box.is_group_of or box.is_difficult)),
+                    "iscrowd": int(is_ignored(box)),
                 }
             )
     return {
@@ -50,6 +50,11 @@ def ground_truth_from_records(records: Sequence[ImageRecord], class_ids: Sequenc
         "annotations": annotations,
         "categories": [{"id": class_id, "name": str(class_id)} for class_id in class_ids],
     }
+
+
+def is_ignored(box: BoxAnnotation) -> bool:
+    """Crowds, groups and difficult boxes are neither hits nor misses."""
+    return bool(box.is_crowd or box.is_group_of or box.is_difficult)
 
 
 def average_precision(

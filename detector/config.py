@@ -186,9 +186,11 @@ def experiment_from_json(text: str, where: str = "config.json") -> Experiment:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON ({error})") from error
-    experiment = Experiment(name=data.pop("name", "unnamed"))
+    if not isinstance(data, dict) or not all(isinstance(v, dict) for k, v in data.items() if k != "name"):
+        raise ConfigError(f"{where}: no experiment; expected an object with sections such as model and train")
+    experiment = Experiment(name=str(data.pop("name", "unnamed")))
     for section, values in data.items():
         for key, value in values.items():
             experiment = _replace(experiment, f"{section}.{key}", value, where)
@@ -209,7 +211,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
     """
     if name.endswith(".json"):
         try:
-            with open(name) as file:
+            with open(name, encoding="utf-8", errors="replace") as file:
                 experiment = experiment_from_json(file.read(), name)
         except OSError as error:
             raise ConfigError(f"cannot read {name} ({error.strerror})") from error
@@ -222,7 +224,9 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
         if not equals:
             raise ConfigError(f"--set {override!r}: expected section.key=value, such as train.steps=500")
         experiment = _replace(experiment, key.strip(), text.strip(), f"--set {override}")
-    return experiment
+    from detector.limits import check_experiment
+
+    return check_experiment(experiment, " ".join(f"--set {override}" for override in overrides) or name)
 
 
 def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experiment:
@@ -255,6 +259,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
                 value = json.loads(value if value.startswith("[") else f"[{value}]")
             except ValueError:
                 value = [part.strip() for part in value.split(",")]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: found {value!r}; expected a list")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
         if len(inner) != len(value):
             raise ConfigError(f"{where}: found {len(value)} values; expected {len(inner)}")
@@ -269,8 +275,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if hint is int and isinstance(value, str):
             return int(value.replace("_", ""))
         return hint(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: found {value!r}; expected {hint.__name__}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{where}: found {value!r}; expected {getattr(hint, '__name__', hint)}") from error
 
 
 def _nearest(word: str, known: Any) -> str:

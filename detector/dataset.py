@@ -63,7 +63,7 @@ class Dataset:
         shard = self.shards[row]
         file = self._files.get(shard)
         if file is None:
-            file = self._files[shard] = _open(posixpath.join(self.path, shard))
+            file = self._files[shard] = _open_shard(posixpath.join(self.path, shard))
         file.seek(int(self.offsets[row]))
         where = f"{posixpath.join(self.path, shard)}, record {self.image_ids[row]!r}"
         return unframe(file.read(int(self.lengths[row])), where)
@@ -108,7 +108,7 @@ def open_dataset(path: str) -> Dataset:
     if not fs.exists(posixpath.join(root, MANIFEST_NAME)):
         raise InputError(f"{path!r} has no {MANIFEST_NAME}: the conversion did not finish; run it again to resume")
     with fs.open(posixpath.join(root, MANIFEST_NAME), "rb") as file:
-        manifest = manifest_from_json(file.read().decode(), posixpath.join(path, MANIFEST_NAME))
+        manifest = manifest_from_json(file.read().decode(errors="replace"), posixpath.join(path, MANIFEST_NAME))
     index_path = posixpath.join(root, f"{manifest.split}.index.parquet")
     try:
         with fs.open(index_path, "rb") as file:
@@ -128,7 +128,10 @@ def open_dataset(path: str) -> Dataset:
     )
 
 
-def _open(path: str) -> Any:
+def _open_shard(path: str) -> Any:
     """A file that can be read at any offset and stays open."""
     fs, name = fsspec.core.url_to_fs(path)
-    return fs.open(name, "rb")
+    try:
+        return fs.open(name, "rb")
+    except OSError as error:
+        raise InputError(f"{path}: the shard cannot be read ({error.strerror or error}); convert again") from error

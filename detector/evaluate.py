@@ -1,6 +1,7 @@
 """Average precision of a run on a dataset; classes that were boxed in training and classes that never were, apart.
 
-A class counts as boxed if the training data held a box with exactly its wnid. Scores are P(object) P(node) at the node
+A class counts as boxed if the training data held a box of it, or of something below it in the tree; as never boxed if
+it held image labels of it alone; classes with neither are a third group. Scores are P(object) P(node) at the node
 of each class, as darknet's validation does with a fixed map from classes to nodes.
 """
 
@@ -19,19 +20,24 @@ import numpy as np
 import tensorflow as tf
 
 from detector.augment import letterbox, place_image, unplace_boxes
-from detector.coco_metrics import ClassAp, average_precision, ground_truth_from_records, mean_or_none
+from detector.coco_metrics import ClassAp, average_precision, ground_truth_from_records, is_ignored, mean_or_none
 from detector.dataset import Dataset
-from detector.input import decode_image
+from detector.input import decode_image, first_line
 from detector.nms import suppress_per_class
 from detector.run import Run
 from schemas.boxes import Box, box_to_coco_xywh
-from schemas.errors import InputError
+from schemas.errors import FormatError, InputError
 from schemas.record import ImageRecord
 
 Log = Callable[[str], None]
 SCORE_THRESHOLD = 0.001
 IOU_THRESHOLD = 0.45
 DETECTIONS_PER_IMAGE = 100
+GROUPS = {
+    "boxed": "boxed in training",
+    "unboxed": "never boxed, only labelled",
+    "untrained": "not in the training data",
+}
 
 
 def evaluate(run: Run, dataset: Dataset, *, batch_size: int = 32, log: Log = print) -> dict[str, Any]:
@@ -100,9 +106,17 @@ def _detect_all(
 
 
 def canvas(record: ImageRecord, size: int) -> tf.Tensor:
-    """The record's image, letterboxed: f32[size, size, 3]."""
+    """The record's image, letterboxed: f32[size, size, 3].
+
+    Raises:
+        FormatError: naming the image, if it cannot be decoded.
+    """
     placement = tf.constant(np.array(letterbox(record.height, record.width), np.float32))
-    return place_image(decode_image(tf.constant(record.encoded or b"")), placement, size)
+    try:
+        image = decode_image(tf.constant(record.encoded or b""))
+    except tf.errors.InvalidArgumentError as error:
+        raise FormatError(f"image {record.image_id!r} ({record.uri}) cannot be decoded: {first_line(error)}") from error
+    return place_image(image, placement, size)
 
 
 def _chunks(dataset: Dataset, size: int) -> Iterator[list[ImageRecord]]:
@@ -143,15 +157,19 @@ def _official_ids(records: list[ImageRecord]) -> list[int]:
 def _class_row(run: Run, dataset: Dataset, number: int, score: ClassAp, records: list[ImageRecord]) -> dict[str, Any]:
     entry = dataset.manifest.classes[number]
     node = run.tree.index(entry.wnid)
+    below = [run.tree.names[k] for k in (node, *run.tree.descendants(node))]
+    boxed = any(run.training_boxes.get(wnid, 0) for wnid in below)
+    labelled = any(run.training_labels.get(wnid, 0) for wnid in below)
     return {
         "label": entry.label,
         "wnid": entry.wnid,
         "node": node,
         "path": run.tree.describe_path(node),
-        "boxed": run.training_boxes.get(entry.wnid, 0) > 0,
+        "group": "boxed" if boxed else "unboxed" if labelled else "untrained",
+        "boxed": boxed,
         "training_boxes": run.training_boxes.get(entry.wnid, 0),
         "training_labels": run.training_labels.get(entry.wnid, 0),
-        "truths": sum(box.class_id == entry.id and not box.is_crowd for r in records for box in r.boxes),
+        "truths": sum(box.class_id == entry.id and not is_ignored(box) for r in records for box in r.boxes),
         "AP": score.ap,
         "AP50": score.ap50,
         "AP75": score.ap75,
@@ -159,16 +177,14 @@ def _class_row(run: Run, dataset: Dataset, number: int, score: ClassAp, records:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    boxed = [row for row in rows if row["boxed"] and row["truths"]]
-    unboxed = [row for row in rows if not row["boxed"] and row["truths"]]
+    groups = {group: [row for row in rows if row["group"] == group and row["AP50"] is not None] for group in GROUPS}
     return {
         "AP": mean_or_none([row["AP"] for row in rows]),
         "AP50": mean_or_none([row["AP50"] for row in rows]),
         "AP75": mean_or_none([row["AP75"] for row in rows]),
-        "AP50_boxed": mean_or_none([row["AP50"] for row in boxed]),
-        "AP50_unboxed": mean_or_none([row["AP50"] for row in unboxed]),
-        "classes_boxed": len(boxed),
-        "classes_unboxed": len(unboxed),
+        "AP50_boxed": mean_or_none([row["AP50"] for row in groups["boxed"]]),
+        "AP50_unboxed": mean_or_none([row["AP50"] for row in groups["unboxed"]]),
+        **{f"classes_{group}": len(found) for group, found in groups.items()},
     }
 
 
@@ -178,16 +194,20 @@ def table(result: dict[str, Any]) -> str:
     def show(value: float | None) -> str:
         return "    -" if value is None else f"{value:5.3f}"
 
-    lines = [f"{'class':32} {'AP50':>5} {'AP':>5}  {'truths':>6} {'boxes':>6} {'labels':>6}  (boxes, labels: training)"]
-    for boxed, title in ((True, "boxed in training"), (False, "never boxed")):
-        rows = [row for row in result["classes"] if row["boxed"] == boxed]
+    head = f"{'class':48} {'AP50':>5} {'AP':>5}  {'truths':>6} {'boxes':>6} {'labels':>6}"
+    lines = [f"{head}  (boxes, labels: in training; AP from 0 to 1)"]
+    for group, title in GROUPS.items():
+        rows = [row for row in result["classes"] if row["group"] == group]
+        scored = [row for row in rows if row["AP50"] is not None]
         if not rows:
             continue
-        mean = result["summary"]["AP50_boxed" if boxed else "AP50_unboxed"]
-        lines.append(f"{title + ', ' + str(len(rows)) + ' classes':32} {show(mean)}")
+        count = f"{len(scored)} classes" if len(scored) == len(rows) else f"{len(scored)} of {len(rows)} classes"
+        lines.append(f"{title + ', ' + count:48} {show(mean_or_none([row['AP50'] for row in scored]))}")
         lines.extend(
-            f"  {row['label'][:30]:30} {show(row['AP50'])} {show(row['AP'])}  {row['truths']:6} "
+            f"  {row['label'][:46]:46} {show(row['AP50'])} {show(row['AP'])}  {row['truths']:6} "
             f"{row['training_boxes']:6} {row['training_labels']:6}"
-            for row in sorted(rows, key=lambda row: -(row["AP50"] or 0))
+            for row in sorted(scored, key=lambda row: -row["AP50"])
         )
+        if len(scored) < len(rows):
+            lines.append(f"  and {len(rows) - len(scored)} without truths here")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from detector.augment import letterbox, place_image, unplace_boxes
 from detector.draw import DrawnBox, draw_detections
+from detector.nms import greedy
 from detector.run import Run
 from schemas.boxes import Box
 from schemas.errors import InputError, OutputError
@@ -102,6 +103,8 @@ def detect(
         OutputError: if `out` exists and `force` is not set.
         InputError: if no image at all could be read.
     """
+    if out.exists() and force and not (out.is_dir() and (not any(out.iterdir()) or (out / "detections.json").exists())):
+        raise OutputError(f"{out} holds no detections, so --force does not replace it; choose another --out")
     if out.exists() and not force:
         raise OutputError(f"{out} exists already; choose another --out or replace it with --force")
     partial = out.with_name(f".{out.name}.partial")
@@ -174,6 +177,8 @@ def _detect_batch(
         keep = found.mask[k].numpy()
         boxes = np.clip(unplace_boxes(found.boxes[k].numpy()[keep], place), 0, 1)
         nodes, scores = found.nodes[k].numpy()[keep], found.scores[k].numpy()[keep]
+        rest = greedy(boxes, scores, iou_threshold)  # once more: what lay in the letterbox's bands was clipped just now
+        boxes, nodes, scores = boxes[rest], nodes[rest], scores[rest]
         rows.append(
             [
                 {

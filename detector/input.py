@@ -120,9 +120,7 @@ class JointStream:
             try:
                 decode_image(tf.constant(record.encoded or b""))
             except tf.errors.InvalidArgumentError as error:
-                return (
-                    f"image {record.image_id!r} ({record.uri}) of {dataset.path}: {str(error.message).splitlines()[0]}"
-                )
+                return f"image {record.image_id!r} ({record.uri}) of {dataset.path}: {first_line(error)}"
         return ""
 
     def batches(self, batch_size: int, *, start: int = 0, stop: int | None = None, threads: int = 2) -> tf.data.Dataset:
@@ -201,6 +199,12 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     return tf.cast(image, tf.float32) / 255.0
+
+
+def first_line(error: tf.errors.OpError) -> str:
+    """What TensorFlow says went wrong, without its graph."""
+    text = str(error.message).split("[Op:")[0].split("{{")[-1].split("}}")[-1]
+    return text.strip().splitlines()[0].strip() if text.strip() else "unreadable"
 
 
 def _with_pixels(row: tuple[tf.Tensor, ...], size: int) -> Batch:

@@ -31,6 +31,7 @@ def suppress_any_class(
         limit: K.
     """
     limit = min(limit, int(boxes.shape[1])) if boxes.shape[1] is not None else limit
+    boxes = tf.clip_by_value(boxes, 0.0, 1.0)  # before the overlaps are measured, since clipped boxes come closer
 
     def one(args: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         box, node, score = args
@@ -39,7 +40,7 @@ def suppress_any_class(
         )
         mask = tf.range(limit) < count
         return (
-            tf.where(mask[:, None], tf.clip_by_value(tf.gather(box, kept), 0.0, 1.0), 0.0),
+            tf.where(mask[:, None], tf.gather(box, kept), 0.0),
             tf.where(mask, tf.gather(node, kept), 0),
             tf.where(mask, tf.gather(score, kept), 0.0),
             mask,
@@ -65,14 +66,23 @@ def suppress_per_class(
     """
     found: list[tuple[float, int, int]] = []
     for column in range(scores.shape[1]):
-        order = np.flatnonzero(scores[:, column] > threshold)
-        order = order[np.argsort(-scores[order, column], kind="stable")][: 4 * limit]
-        while len(order):
-            best, rest = order[0], order[1:]
-            found.append((float(scores[best, column]), int(best), column))
-            order = rest[pairwise_iou(boxes[best][None], boxes[rest])[0] <= iou_threshold]
+        likely = np.flatnonzero(scores[:, column] > threshold)
+        likely = likely[np.argsort(-scores[likely, column], kind="stable")][: 4 * limit]
+        for row in likely[greedy(boxes[likely], scores[likely, column], iou_threshold)]:
+            found.append((float(scores[row, column]), int(row), column))
     found.sort(key=lambda item: (-item[0], item[1], item[2]))
     found = found[:limit]
     rows = np.array([item[1] for item in found], np.int64)
     classes = np.array([item[2] for item in found], np.int64)
     return boxes[rows], classes, np.array([item[0] for item in found], np.float32)
+
+
+def greedy(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Which boxes stay: i64[K] rows of `boxes` f32[N, 4] by falling score, no two with a greater IoU."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        order = rest[pairwise_iou(boxes[best][None], boxes[rest])[0] <= iou_threshold]
+    return np.array(kept, np.int64)

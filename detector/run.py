@@ -63,8 +63,8 @@ def open_run(path: str | Path) -> Run:
     tree = read_tree(folder / "tree")
     try:
         counts = json.loads((folder / "training_nodes.json").read_text())
-        boxes, labels = counts["boxes"], counts["labels"]
-    except (OSError, ValueError, KeyError) as error:
+        boxes, labels = dict(counts["boxes"]), dict(counts["labels"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{folder}/training_nodes.json cannot be read ({error}); is the run whole?") from error
     from detector.architectures import build_detector
 

@@ -4,7 +4,8 @@ A run is a directory:
 
     RUN/config.json          the resolved experiment
     RUN/tree/                the tree, so that the run is self-contained
-    RUN/training_nodes.json  how many boxes and labels each tree node had in the training data
+    RUN/training_nodes.json  how many boxes and labels each tree node had in the training data, and which sets
+    RUN/timing.jsonl         seconds of training at each checkpoint
     RUN/metrics.jsonl        one line per logged step
     RUN/tensorboard/         the same for TensorBoard
     RUN/checkpoints/         see detector/checkpoint.py
@@ -34,8 +35,9 @@ from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkp
 from detector.config import Experiment, TrainConfig, load_config
 from detector.dataset import Dataset
 from detector.input import JointStream
+from detector.limits import check_experiment
 from detector.run import write_tree
-from schemas.errors import CheckpointError, ConfigError, FormatError, OutputError, WordTreeError
+from schemas.errors import CheckpointError, FormatError, OutputError, WordTreeError
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
 
@@ -91,6 +93,19 @@ class Trainer:
             )
         return values
 
+    def check_weights(self, step: int) -> None:
+        """Refuse to keep weights that are not finite: the loss of a step is measured before its update.
+
+        Raises:
+            WordTreeError: naming the first such weight.
+        """
+        for weight in self.model.weights:
+            if not bool(tf.reduce_all(tf.math.is_finite(weight.value))):
+                raise WordTreeError(
+                    f"step {step}: {weight.path} is not finite and was not saved; lower train.learning_rate or "
+                    "train.clip_norm. Older checkpoints are intact"
+                )
+
     def _step(self, batch: Batch, images_seen: Any, weak_on: Any, decay: Any) -> dict[str, Any]:
         config = self.experiment.train
         with tf.GradientTape() as tape:
@@ -142,8 +157,8 @@ def with_anchors(experiment: Experiment, datasets: Sequence[Dataset], log: Log) 
     return replace(experiment, model=replace(experiment.model, anchors=rounded))
 
 
-def count_training_nodes(datasets: Sequence[Dataset], tree: WordTree) -> dict[str, dict[str, int]]:
-    """How many boxes and how many present image labels each node has, by wnid: what "boxed class" means later."""
+def count_training_nodes(datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """How many boxes and how many present image labels each wnid has: what "boxed class" means later; and the sets."""
     boxes: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     for dataset in datasets:
@@ -152,7 +167,8 @@ def count_training_nodes(datasets: Sequence[Dataset], tree: WordTree) -> dict[st
             record = dataset.record(row)
             boxes.update(wnids[box.class_id] for box in record.boxes if not box.is_crowd)
             labels.update(wnids[label.class_id] for label in record.labels if label.present)
-    return {"boxes": dict(sorted(boxes.items())), "labels": dict(sorted(labels.items()))}
+    sets = [{"path": d.path, "images": len(d), "has_boxes": d.has_boxes} for d in datasets]
+    return {"boxes": dict(sorted(boxes.items())), "labels": dict(sorted(labels.items())), "datasets": sets}
 
 
 def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], out: Path, log: Log = print) -> Path:
@@ -163,13 +179,8 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
         CheckpointError, TreeError, InputError: see the parts.
     """
     config = experiment.train
-    if config.checkpoint_every % config.log_every:
-        raise ConfigError(
-            f"train.checkpoint_every is {config.checkpoint_every}; expected a multiple of train.log_every, "
-            f"{config.log_every}, so that a resumed run logs the same means"
-        )
-    experiment = with_anchors(experiment, datasets, log)
-    _open_run(experiment, tree, datasets, out)
+    experiment = check_experiment(with_anchors(experiment, datasets, log), experiment.name)
+    check_run(experiment, tree, out)
     stream = JointStream(
         datasets,
         tree,
@@ -179,6 +190,7 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
         seed=config.seed,
     )
     trainer = Trainer(experiment, tree)
+    _open_run(experiment, tree, datasets, out)  # only now: what cannot be built leaves no directory behind
     log(f"network: {trainer.model.count_params():,} parameters, {len(tree)} nodes, input {experiment.model.input_size}")
     start = _restore_latest(trainer, out, log)
     if start >= config.steps:
@@ -202,9 +214,13 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
             if done % config.checkpoint_every == 0 or done == config.steps:
                 info = CheckpointInfo(done, done * config.batch_size, tree.digest(), len(tree))
                 metrics.flush()
+                trainer.check_weights(done)
                 save_checkpoint(out / "checkpoints", info, trainer.variables())
+                with open(out / "timing.jsonl", "a") as timing:  # for the report; the only file with a clock
+                    timing.write(json.dumps({"step": done, "seconds": round(time.monotonic() - began, 1)}) + "\n")
     writer.close()
     log(f"trained {config.steps - start} steps in {_clock(time.monotonic() - began)}; run in {out}")
+    log(f"next: wordtree evaluate {out} DATASET")
     return out
 
 
@@ -227,24 +243,38 @@ def _decoded(stream: JointStream, config: TrainConfig, start: int) -> Iterator[B
         raise FormatError(f"{culprit}. Remove it from the source and convert again") from error
 
 
+def check_run(experiment: Experiment, tree: WordTree, out: Path) -> str:
+    """What is in `out` for this run, in words: a new run, or where it goes on.
+
+    Raises:
+        OutputError: if `out` holds a run of another configuration, or something else.
+        CheckpointError: if that run has another tree.
+    """
+    path = out / "config.json"
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "tree").exists():
+            raise OutputError(f"{out} is not empty and holds no run; choose another --out")
+        return "a new run"
+    found = load_config(str(path))
+    if found != experiment:
+        raise OutputError(
+            f"{out} holds a run of another configuration ({_first_difference(found, experiment)}); go on with that one "
+            f"by `wordtree train {path} ...`, or choose another --out"
+        )
+    if (digest := read_tree(str(out / "tree")).digest()) != tree.digest():
+        raise CheckpointError(f"{out} was trained on the tree {digest[:12]}, but --tree is {tree.digest()[:12]}")
+    checkpoints = list_checkpoints(out / "checkpoints")
+    return f"goes on from {checkpoints[-1].name}" if checkpoints else "begun, without a checkpoint yet"
+
+
 def _open_run(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], out: Path) -> None:
-    """Create the run's directory, or check that it holds this very run."""
+    """Create the run's directory, unless it is there."""
     path = out / "config.json"
     if path.exists():
-        found = load_config(str(path))
-        if found != experiment:
-            raise OutputError(
-                f"{out} holds a run of another configuration ({_first_difference(found, experiment)}); "
-                "choose another --out, or remove it"
-            )
-        if (digest := read_tree(str(out / "tree")).digest()) != tree.digest():
-            raise CheckpointError(f"{out} was trained on the tree {digest[:12]}, but --tree is {tree.digest()[:12]}")
         return
-    if out.exists() and any(out.iterdir()) and not (out / "tree").exists():
-        raise OutputError(f"{out} is not empty and holds no run; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_tree(tree, out / "tree")
-    nodes = count_training_nodes(datasets, tree)
+    nodes = count_training_nodes(datasets)
     (out / "training_nodes.json").write_text(json.dumps(nodes, indent=1) + "\n")
     path.write_text(experiment.to_json())  # last: a directory with config.json is a run
 

@@ -12,8 +12,11 @@ What stands after `--` is left for Apache Beam, in `args.beam_args`. Left of it 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
@@ -31,8 +34,20 @@ step by step:
   wordtree anchors coco-train
   wordtree train tiny64 --data coco-train imagenet-train --tree tree --out run
   wordtree evaluate run coco-val
-  wordtree detect run photos/*.jpg
+  wordtree detect run 'photos/*.jpg'
 """
+
+
+# What a user's own files and disks can do; other operating system errors are bugs and show their traceback.
+FILE_ERRNOS = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG,
+    errno.EFBIG, errno.ELOOP, errno.EDQUOT, errno.ENOTEMPTY, errno.EEXIST,
+}  # fmt: skip
+
+
+def _terminate(number: int, _frame: object) -> None:
+    """SIGTERM, which clusters send before they take a machine away, is an interruption like Ctrl-C."""
+    raise KeyboardInterrupt(number)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, beam_args = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     args = build_parser().parse_args(words)
     args.beam_args = beam_args
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         if beam_args and args.command != "convert":
             raise WordTreeError(f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(beam_args)!r}")
@@ -67,9 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"wordtree {args.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        code = interrupt.args[0] if interrupt.args else signal.SIGINT
         print(f"wordtree {args.command}: interrupted; run the same command again to resume", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
+        return 128 + code
+    except BrokenPipeError:  # what reads our output went away: stop as other programs do, not with success
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if args.debug or error.errno not in FILE_ERRNOS:
+            raise
+        print(f"wordtree {args.command}: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 2

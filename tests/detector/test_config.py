@@ -54,6 +54,48 @@ def test_bad_overrides_are_named(override, message):
         load_config("tiny64", [override])
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.steps=0",
+        "train.batch_size=-1",
+        "train.learning_rate=nan",
+        "train.ema=2",
+        "train.log_every=0",
+        "train.checkpoint_every=75",
+        "model.input_size=0",
+        "model.width=nan",
+        "model.stages=9",
+        "model.output_stride=12",
+        "model.anchors=[[0, 0]]",
+        "data.max_boxes=0",
+        "data.shares=1,0",
+        "augment.flip=5",
+        "augment.scale=-1",
+        "loss.coord_scale=inf",
+    ],
+)
+def test_values_out_of_range_are_refused_with_the_range(override):
+    key = override.split("=")[0]
+    with pytest.raises(ConfigError, match=rf"--set {key}=.*: {key}.*; expected "):
+        load_config("tiny64", [override])
+
+
+def test_every_ranged_key_exists_and_every_shipped_experiment_is_in_range():
+    from detector.limits import RANGES, check_experiment
+
+    for name in config_names():
+        assert check_experiment(load_config(name), name).name == name
+    assert all(hasattr(getattr(load_config("tiny64"), key.split(".")[0]), key.split(".")[1]) for key in RANGES)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '{"model": []}', "[" * 100_000, '{"model": {"anchors": 5}}'])
+def test_junk_in_place_of_an_experiment_is_refused(text, tmp_path):
+    (tmp_path / "junk.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"junk\.json"):
+        load_config(str(tmp_path / "junk.json"))
+
+
 def test_unknown_experiment_names_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match=r"no config 'tiny65' \(did you mean 'tiny64'\?\); there are demo, "):
         load_config("tiny65")

@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow")
 from detector import coco_metrics
 from detector.dataset import open_dataset
 from detector.evaluate import evaluate, table
-from schemas.errors import InputError
+from schemas.errors import FormatError, InputError
 from schemas.manifest import SourceFile
 
 
@@ -78,7 +78,29 @@ def test_classes_with_and_without_boxes_are_shown_apart(fine_set, tree):
     row = result["classes"][1]
     assert (row["label"], row["path"], row["boxed"], row["training_labels"]) == ("square", "figure > square", False, 7)
     text = table(result)
-    assert text.index("boxed in training, 1 classes") < text.index("never boxed, 1 classes")
+    assert text.index("boxed in training, 1 classes") < text.index("never boxed, only labelled, 1 classes")
+
+
+def test_classes_without_any_training_data_are_a_group_of_their_own(fine_set, tree):
+    dataset = open_dataset(str(fine_set))
+    run = fake_run(tree, dataset)
+    run.training_labels = {}
+    result = evaluate(run, dataset, log=quiet)
+    assert [row["group"] for row in result["classes"]] == ["boxed", "untrained"]
+    assert result["summary"]["AP50_unboxed"] is None
+    assert result["summary"]["classes_untrained"] == 1
+    assert "not in the training data, 1 classes" in table(result)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(make_dataset, tmp_path, fine_set, tree):
+    import dataclasses
+
+    dataset = open_dataset(str(fine_set))
+    bad = dataclasses.replace(dataset.record(0), encoded=b"no image")
+    path = make_dataset(tmp_path / "bad", [bad], dataset.manifest.classes, has_boxes=True)
+    opened = open_dataset(str(path))
+    with pytest.raises(FormatError, match=r"image '0' \(0.png\) cannot be decoded"):
+        evaluate(fake_run(tree, opened), opened, log=quiet)
 
 
 def test_boxes_half_off_score_nothing(fine_set, tree):

@@ -59,6 +59,19 @@ def test_per_class_equals_a_loop_for_each_class(seed):
         np.testing.assert_allclose(values[classes == column], scores[expected, column])
 
 
+def test_boxes_that_become_one_when_clipped_to_the_image_are_one():
+    boxes = np.array([[[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 3.0, 3.0]]], np.float32)  # IoU 0.04 before, 1 after clipping
+    found = suppress_any_class(
+        tf.constant(boxes),
+        tf.zeros([1, 2], tf.int32),
+        tf.constant([[0.9, 0.8]]),
+        threshold=0.1,
+        iou_threshold=0.5,
+        limit=2,
+    )
+    np.testing.assert_array_equal(found.mask, [[True, False]])
+
+
 def test_nothing_above_the_threshold_gives_nothing():
     boxes, _ = random_boxes(0)
     kept, classes, values = suppress_per_class(boxes, np.zeros((20, 2)), threshold=0.1, iou_threshold=0.5, limit=5)

@@ -144,6 +144,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_term(detection_se
         train(experiment(steps=50, learning_rate=1e30, clip_norm=0.0), tree, datasets, tmp_path / "run", quiet)
 
 
+def test_weights_that_are_not_finite_are_never_saved(detection_set, tree, tmp_path):
+    """The loss of a step is finite, its update is not."""
+    options = {"steps": 1, "log_every": 1, "checkpoint_every": 1, "warmup_steps": 0, "clip_norm": 0.0}
+    config = experiment(**options, learning_rate=1e38, optimizer="sgd", schedule="constant")
+    with pytest.raises(WordTreeError, match=r"step 1: .* is not finite and was not saved"):
+        train(config, tree, [open_dataset(str(detection_set))], tmp_path / "run", quiet)
+    assert list_checkpoints(tmp_path / "run" / "checkpoints") == []
+
+
+def test_a_network_that_cannot_be_built_leaves_no_directory_behind(detection_set, tree, tmp_path):
+    config = replace(experiment(), model=replace(MODEL, input_size=50))
+    with pytest.raises(ConfigError, match=r"model.input_size is 50; expected a multiple"):
+        train(config, tree, [open_dataset(str(detection_set))], tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_image_that_cannot_be_decoded_is_named(make_dataset, detection_set, tree, tmp_path):
     dataset = open_dataset(str(detection_set))
     records = [dataset.record(row) for row in range(len(dataset))]

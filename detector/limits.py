@@ -1,0 +1,84 @@
+"""What each configuration value may be: refused before anything is built, with the range that is allowed.
+
+The dataclasses of `detector.config` say the types; this table says the ranges. A value that is not listed may be
+anything of its type.
+"""
+
+from __future__ import annotations
+
+import math
+
+from detector.config import Experiment
+from schemas.errors import ConfigError
+
+# section.key: (least, most); open ends are infinite. Both ends are allowed.
+RANGES: dict[str, tuple[float, float]] = {
+    "model.input_size": (8, 8192),
+    "model.width": (0.01, 16),
+    "model.stages": (1, 6),
+    "model.output_stride": (1, 32),
+    "model.head_convs": (0, 16),
+    "model.head_width": (8, 65536),
+    "model.num_anchors": (1, 64),
+    "model.dropout": (0, 0.95),
+    "model.batch_norm_momentum": (0, 0.99999),
+    "loss.object_scale": (0, 1e6),
+    "loss.noobject_scale": (0, 1e6),
+    "loss.coord_scale": (0, 1e6),
+    "loss.class_scale": (0, 1e6),
+    "loss.ignore_iou": (0, 1),
+    "loss.prior_scale": (0, 1e6),
+    "loss.prior_images": (0, math.inf),
+    "loss.weak_scale": (0, 1e6),
+    "loss.weak_object_scale": (0, 1e6),
+    "loss.weak_after": (0, math.inf),
+    "loss.label_smoothing": (0, 0.9),
+    "augment.scale": (1, 10),
+    "augment.aspect": (1, 10),
+    "augment.shift": (0, 1),
+    "augment.flip": (0, 1),
+    "augment.hue": (0, 0.5),
+    "augment.saturation": (1, 100),
+    "augment.exposure": (1, 100),
+    "augment.grey": (0, 1),
+    "augment.min_visible": (0, 1),
+    "data.max_boxes": (1, 10_000),
+    "data.max_labels": (1, 10_000),
+    "train.steps": (1, math.inf),
+    "train.batch_size": (1, 1_000_000),
+    "train.learning_rate": (0, math.inf),
+    "train.warmup_steps": (0, math.inf),
+    "train.weight_decay": (0, 100),
+    "train.clip_norm": (0, math.inf),
+    "train.ema": (0, 0.99999999),
+    "train.seed": (0, 2**32 - 1),
+    "train.checkpoint_every": (1, math.inf),
+    "train.log_every": (1, math.inf),
+}
+
+
+def check_experiment(experiment: Experiment, where: str) -> Experiment:
+    """The experiment, if every value is in its range.
+
+    Raises:
+        ConfigError: naming the value, what was found and what is allowed.
+    """
+    for key, (least, most) in RANGES.items():
+        section, name = key.split(".")
+        value = getattr(getattr(experiment, section), name)
+        if not least <= value <= most:  # false for NaN too
+            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+            raise ConfigError(f"{where}: {key} is {value!r}; expected {allowed}")
+    if experiment.model.output_stride not in (1, 2, 4, 8, 16, 32):
+        raise ConfigError(f"{where}: model.output_stride is {experiment.model.output_stride}; expected a power of two")
+    for anchor in experiment.model.anchors:
+        if not all(0 < side <= 10 for side in anchor):
+            raise ConfigError(f"{where}: model.anchors holds {anchor!r}; expected widths and heights above 0")
+    if not all(0 < share < math.inf for share in experiment.data.shares):
+        raise ConfigError(f"{where}: data.shares is {experiment.data.shares!r}; expected two numbers above 0")
+    if experiment.train.checkpoint_every % experiment.train.log_every:
+        raise ConfigError(
+            f"{where}: train.checkpoint_every is {experiment.train.checkpoint_every}; expected a multiple of "
+            f"train.log_every, {experiment.train.log_every}, so that a resumed run logs the same means"
+        )
+    return experiment
