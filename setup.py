@@ -43,7 +43,7 @@ setup(
     packages=find_packages(include=[*PACKAGES, *(f"{name}.*" for name in PACKAGES)]),
     package_data={
         "schemas": ["py.typed"],
-        "wordtree": ["py.typed", "data/*", "data/labels/*"],
+        "wordtree": ["py.typed", "data/*", "data/labels/*", "show_page/*"],
         "pipelines": ["py.typed"],
         "detector": ["py.typed"],
     },

@@ -53,7 +53,8 @@ def resolve_classes(
         spec: a label map as `wordtree.mapping.load_label_map` takes it, or "none" for classes without concepts.
         source: name of the dataset format.
         tree_path: a tree that must know every concept, or "".
-        on_unknown: whether a class that the map does not know ends the run, or its annotations are rejected.
+        on_unknown: whether a class that the map or the tree does not know ends the run, or its annotations are
+            rejected.
 
     Raises:
         LabelError: listing the classes that the map or the tree does not know, or that share a name.
@@ -72,7 +73,7 @@ def resolve_classes(
         )
     if not tree_path:
         return LabelSpace(source, entries, tuple(unknown))
-    return _place_in_tree(LabelSpace(source, entries, tuple(unknown)), tree_path, spec)
+    return _place_in_tree(LabelSpace(source, entries, tuple(unknown)), tree_path, spec, on_unknown)
 
 
 def _map_classes(classes: Sequence[DatasetClass], spec: str) -> tuple[dict[str, ClassEntry], list[str]]:
@@ -102,16 +103,22 @@ def _map_classes(classes: Sequence[DatasetClass], spec: str) -> tuple[dict[str, 
     return entries, unknown
 
 
-def _place_in_tree(space: LabelSpace, tree_path: str, spec: str) -> LabelSpace:
+def _place_in_tree(space: LabelSpace, tree_path: str, spec: str, on_unknown: Literal["error", "reject"]) -> LabelSpace:
     tree = _read_tree(tree_path)
-    missing = [f"{entry.label} ({entry.wnid})" for entry in space.classes.values() if entry.wnid not in tree]
-    if missing:
+    missing = [entry for entry in space.classes.values() if entry.wnid not in tree]
+    if missing and (on_unknown == "error" or len(missing) == len(space.classes)):
+        told = _listed([f"{entry.label} ({entry.wnid})" for entry in missing])
         raise LabelError(
-            f"the tree {tree_path!r} has no node for {_listed(missing)}. Build it again with this dataset's labels: "
-            f"wordtree tree build --labels {spec} ... --out {tree_path}"
+            f"the tree {tree_path!r} has no node for {told}. "
+            f"Build it again with this dataset's labels: wordtree tree build --labels {spec} ... --out {tree_path} "
+            "(people of ImageNet are left out there unless --include-person is given), or reject the annotations of "
+            "these classes with --on-unknown-class reject"
         )
-    placed = {key: replace(entry, node=tree.index(entry.wnid)) for key, entry in space.classes.items()}
-    return replace(space, classes=placed, tree_digest=tree.digest())
+    placed = {
+        key: replace(entry, node=tree.index(entry.wnid)) for key, entry in space.classes.items() if entry.wnid in tree
+    }
+    dropped = (*space.dropped, *(entry.label for entry in missing))
+    return replace(space, classes=placed, dropped=dropped, tree_digest=tree.digest())
 
 
 def _read_tree(path: str) -> WordTree:

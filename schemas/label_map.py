@@ -67,7 +67,10 @@ def parse_label_map(text: str, where: str = "label map") -> tuple[LabelMapItem, 
         if tokens[at][1] != "item":
             raise FormatError(f"{where} line {line}: found {tokens[at][1]!r}; expected `item {{`")
         fields, at = _message(tokens, at + 1, where)
-        if not isinstance(fields.get("name"), str) and not isinstance(fields.get("display_name"), str):
+        for key in ("name", "display_name"):
+            if not isinstance(fields.get(key, ""), str):
+                raise FormatError(f"{where} line {line}: {key} is {fields[key]!r}; expected text in quotes")
+        if not fields.get("name") and not fields.get("display_name"):
             raise FormatError(f'{where} line {line}: the item has no name; expected `name: "..."`')
         if not isinstance(fields.get("id"), int):
             raise FormatError(f"{where} line {line}: the item has no id; expected `id: NUMBER`")
@@ -90,11 +93,14 @@ def parse_label_map(text: str, where: str = "label map") -> tuple[LabelMapItem, 
     return tuple(items)
 
 
+_DEEPEST = 20
 _REPEATED = ("ancestor_ids", "descendant_ids")
 
 
-def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[dict[str, Any], int]:
+def _message(tokens: list[tuple[str, str, int]], at: int, where: str, depth: int = 0) -> tuple[dict[str, Any], int]:
     """Fields of one `{ ... }` and the position behind it; nested messages are read and dropped."""
+    if depth > _DEEPEST:
+        raise FormatError(f"{where} line {tokens[at - 1][2]}: messages are nested more than {_DEEPEST} levels deep")
     fields: dict[str, Any] = {}
 
     def peek() -> tuple[str, str, int]:
@@ -113,7 +119,7 @@ def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[d
             raise FormatError(f"{where} line {line}: found {name!r}; expected a field name or '}}'")
         at += 1
         if peek()[1] in ("{", "<"):
-            _, at = _message(tokens, at, where)
+            _, at = _message(tokens, at, where, depth + 1)
             continue
         if peek()[1] != ":":
             raise FormatError(f"{where} line {peek()[2]}: found {peek()[1]!r} after {name!r}; expected ':'")
@@ -126,7 +132,7 @@ def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[d
                 values.append(_value(*peek(), where))
                 at += 1
         elif value in ("{", "<"):
-            _, at = _message(tokens, at, where)
+            _, at = _message(tokens, at, where, depth + 1)
             continue
         else:
             values = [_value(kind, value, line, where)]
@@ -140,6 +146,8 @@ def _message(tokens: list[tuple[str, str, int]], at: int, where: str) -> tuple[d
 
 def _value(kind: str, text: str, line: int, where: str) -> Any:
     if kind == "number":
+        if len(text) > 18:
+            raise FormatError(f"{where} line {line}: found number {text[:20]}...; expected at most 18 digits")
         return int(text)
     if kind == "string":
         pieces = re.split(r"(\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.))", text[1:-1], flags=re.DOTALL)

@@ -44,6 +44,7 @@ def test_sdist_holds_the_four_packages_and_their_data_and_no_tests(sdist):
     assert "wordtree/data/WORDNET-LICENSE" in names
     assert any(name.startswith("wordtree/data/wordnet-3.0-nouns") for name in names)
     assert "wordtree/data/labels/coco.tsv" in names
+    assert "wordtree/show_page/page.html" in names
     assert "detector/demo/run.py" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/", "examples/"))]
 

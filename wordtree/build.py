@@ -7,7 +7,11 @@ are fixed here, so that the result is the same whatever the order of the labels 
 
 * a pass places every label whose best path adds at most `level` nodes, in ascending order of wnid; `level` starts at 1
   and grows by one when a pass places nothing;
-* among paths that add the same number, the one with the smallest wnids wins, read from the label upwards.
+* among paths that add the same number `BuildOptions.tie` decides; by default the one with the smallest wnids wins, read
+  from the label upwards.
+
+Labels below a concept in `BuildOptions.exclude` are left out: by default those below person, which ImageNet has
+mostly withdrawn (docs/decisions/0008-people.md). `BuiltTree.left_out` lists them.
 
 The edges of WordNet that the tree leaves out are kept in `BuiltTree.cut_edges`: "dog" is still a domestic animal, so a
 box of a dog must not be punished for it.
@@ -15,36 +19,31 @@ box of a dog must not be punished for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from schemas.errors import ConfigError, LabelError
+from wordtree.build_options import PERSON, ROOT, TIES, TOP, BuildOptions, tie_order
 from wordtree.tree import WordTree, from_parents
 from wordtree.wordnet import WordNet, unknown_wnid
 
-TOP = ("n00001740", "n00001930", "n00002137")  # entity, physical entity, abstraction
+__all__ = [
+    "PERSON",
+    "ROOT",
+    "TIES",
+    "TOP",
+    "BuildOptions",
+    "BuildReport",
+    "BuiltTree",
+    "CutEdge",
+    "LeftOut",
+    "build_tree",
+]
 
 MOST_UNKNOWN_TOLD = 10
 
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What may differ between trees of the same labels.
-
-    Attributes:
-        drop_top: wnids to leave out although paths go through them; what hangs below them becomes a root. Labels are
-            never dropped.
-        collapse: leave out nodes that are no labels and have one child: no softmax is needed to choose one of one.
-        hoist_only_leaves: make a leaf that is the only child of a label its sibling, as in the published 9k tree.
-            It removes groups of one, but makes a concept exclude its own kind.
-        patches: child -> parent: edges that replace all of WordNet's edges above the child. A patched child need not
-            be a label.
-    """
-
-    drop_top: tuple[str, ...] = TOP
-    collapse: bool = True
-    hoist_only_leaves: bool = False
-    patches: Mapping[str, str] = field(default_factory=dict[str, str])
+_Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class BuildReport:
         grown: nodes before collapsing.
         collapsed: nodes left out because they had one child.
         hoisted: leaves made siblings of their only parent.
+        left_out: labels left out.
     """
 
     num_labels: int
@@ -70,6 +70,7 @@ class BuildReport:
     grown: int
     collapsed: int
     hoisted: int
+    left_out: int
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +79,14 @@ class CutEdge:
 
     child: str
     hypernym: str
+
+
+@dataclass(frozen=True, order=True)
+class LeftOut:
+    """A label that is no node: it lies below the excluded concept `below`, or is a single thing if that is empty."""
+
+    wnid: str
+    below: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class BuiltTree:
         cut_edges: tree edges + cut edges together give every is-a relation of WordNet between nodes of the tree.
         options: what was asked for.
         report: numbers for people.
+        left_out: labels that were asked for and are no nodes, ascending.
     """
 
     tree: WordTree
@@ -97,10 +107,11 @@ class BuiltTree:
     cut_edges: tuple[CutEdge, ...]
     options: BuildOptions
     report: BuildReport
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def build_tree(wordnet: WordNet, wnids: Iterable[str], options: BuildOptions | None = None) -> BuiltTree:
-    """The WordTree of some labels. Every label is a node; the same labels in any order give the same tree.
+    """The WordTree of some labels. Every label is a node unless it is left out; their order does not matter.
 
     Args:
         wordnet: where hypernyms and names come from.
@@ -108,23 +119,32 @@ def build_tree(wordnet: WordNet, wnids: Iterable[str], options: BuildOptions | N
         options: see `BuildOptions`.
 
     Raises:
-        LabelError: wnids that WordNet does not know, or no labels at all.
-        ConfigError: a patch names an unknown wnid or makes a cycle.
+        LabelError: wnids that WordNet does not know, or no labels at all, or none that is not left out.
+        ConfigError: an option names an unknown wnid or tie rule, or the patches make a cycle.
     """
     options = options or BuildOptions()
     given = list(wnids)
     _check_known(wordnet, given)
-    labels = sorted(set(given))
-    paths = _Paths(wordnet, options, frozenset(labels))
-    parent_of, counts = _grow(labels, paths)
+    tie = tie_order(options.tie)
+    paths = _Paths(wordnet, options, frozenset(given))
+    left_out = _left_out(sorted(set(given)), paths, wordnet, options)
+    labels = sorted(paths.labels.difference(left.wnid for left in left_out))
+    if not labels:
+        told = ", ".join(sorted({f"{left.below} ({wordnet.name(left.below)})" for left in left_out if left.below}))
+        raise LabelError(f"all {len(left_out)} labels are left out: they lie below {told or 'no class'}")
+    parent_of, counts = _grow(labels, paths, tie)
     grown = len(parent_of)
     if options.collapse:
         _collapse(parent_of, paths.labels)
     collapsed = grown - len(parent_of)
     hoisted = _hoist(parent_of, paths.labels) if options.hoist_only_leaves else 0
+    if options.one_root:
+        _put_under_one_root(parent_of, wordnet)
     tree = from_parents(parent_of, {name: wordnet.name(name) for name in parent_of})
-    report = BuildReport(num_labels=len(labels), grown=grown, collapsed=collapsed, hoisted=hoisted, **counts)
-    return BuiltTree(tree, tuple(labels), _cut_edges(tree, wordnet, options), options, report)
+    report = BuildReport(
+        num_labels=len(labels), grown=grown, collapsed=collapsed, hoisted=hoisted, left_out=len(left_out), **counts
+    )
+    return BuiltTree(tree, tuple(labels), _cut_edges(tree, wordnet, options), options, report, left_out)
 
 
 def _check_known(wordnet: WordNet, wnids: list[str]) -> None:
@@ -147,17 +167,26 @@ class _Paths:
             for wnid in (child, parent):
                 if wnid not in wordnet:
                     raise ConfigError(f"patch {child} -> {parent}: {unknown_wnid(wordnet, wnid)}")
-        for wnid in options.drop_top:
-            if wnid not in wordnet:
-                raise ConfigError(f"drop_top: {unknown_wnid(wordnet, wnid)}")
+        for option, wnids in (("drop_top", options.drop_top), ("exclude", options.exclude)):
+            for wnid in wnids:
+                if wnid not in wordnet and wnid != PERSON:
+                    raise ConfigError(f"{option}: {unknown_wnid(wordnet, wnid)}")
         self.labels = labels
         self._wordnet = wordnet
         self._patches = options.patches
+        self._instances = options.instances
         self._dropped = frozenset(options.drop_top) - labels
-        self._found: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self._found: dict[str, tuple[_Path, ...]] = {}
         self._open: list[str] = []
 
-    def of(self, wnid: str) -> tuple[tuple[str, ...], ...]:
+    def above(self, wnid: str) -> _Path:
+        """One step up."""
+        patch = self._patches.get(wnid)
+        if patch is not None:
+            return (patch,)
+        return self._wordnet.parents(wnid) if self._instances else self._wordnet.hypernyms(wnid)
+
+    def of(self, wnid: str) -> tuple[_Path, ...]:
         """All different paths, each from `wnid` upwards; never empty."""
         found = self._found.get(wnid)
         if found is not None:
@@ -165,21 +194,44 @@ class _Paths:
         if wnid in self._open:
             raise ConfigError(f"the patches make a cycle: {' -> '.join([*self._open[self._open.index(wnid) :], wnid])}")
         self._open.append(wnid)
-        patch = self._patches.get(wnid)
-        above = self._wordnet.parents(wnid) if patch is None else (patch,)
         here = () if wnid in self._dropped else (wnid,)
-        tails = [path for parent in above for path in self.of(parent)] or [()]
+        tails = [path for parent in self.above(wnid) for path in self.of(parent)] or [()]
         found = tuple(dict.fromkeys((*here, *tail) for tail in tails))
         self._open.pop()
         self._found[wnid] = found
         return found
 
 
-def _grow(labels: list[str], paths: _Paths) -> tuple[dict[str, str | None], dict[str, int]]:
+def _left_out(labels: list[str], paths: _Paths, wordnet: WordNet, options: BuildOptions) -> tuple[LeftOut, ...]:
+    """The labels below excluded concepts, and single things if instance hypernyms are not followed."""
+    excluded, kept = frozenset(options.exclude), frozenset(options.keep)
+    reason: dict[str, str | None] = {}
+
+    def below(wnid: str) -> str | None:
+        """The excluded concept above, "" for a single thing, None if `wnid` may stay."""
+        if wnid not in reason:
+            above = paths.above(wnid)
+            found = next((parent for parent in above if parent in excluded), None)
+            if found is None:
+                found = next((why for parent in above if (why := below(parent)) is not None), None)
+            if found is None and not above and wordnet.parents(wnid):
+                found = ""
+            reason[wnid] = found
+        return reason[wnid]
+
+    for label in labels:
+        paths.of(label)  # tells of cycles among the patches before they are followed here
+    found = ((label, below(label)) for label in labels if label not in kept)
+    return tuple(LeftOut(label, why) for label, why in found if why is not None)
+
+
+def _grow(
+    labels: list[str], paths: _Paths, tie: Callable[[_Path], Any]
+) -> tuple[dict[str, str | None], dict[str, int]]:
     """The uncollapsed tree as name -> parent, and counts for the report."""
     parent_of: dict[str, str | None] = {}
 
-    def place(path: tuple[str, ...]) -> None:
+    def place(path: _Path) -> None:
         for step, name in enumerate(path):
             if name in parent_of:
                 return
@@ -200,9 +252,10 @@ def _grow(labels: list[str], paths: _Paths) -> tuple[dict[str, str | None], dict
         for label in waiting:
             if label in parent_of:
                 continue
-            growth, best = min((_growth(path, parent_of), path) for path in paths.of(label))
-            if growth <= level:
-                place(best)
+            growths = [(_growth(path, parent_of), path) for path in paths.of(label)]
+            least = min(growth for growth, _ in growths)
+            if least <= level:
+                place(min((path for growth, path in growths if growth == least), key=tie))
                 chosen += 1
             else:
                 left.append(label)
@@ -212,7 +265,7 @@ def _grow(labels: list[str], paths: _Paths) -> tuple[dict[str, str | None], dict
     return parent_of, {"single_path": single, "several_paths": several, "chosen": chosen, "passes": passes}
 
 
-def _growth(path: tuple[str, ...], parent_of: dict[str, str | None]) -> int:
+def _growth(path: _Path, parent_of: dict[str, str | None]) -> int:
     """How many nodes a path adds: its steps below the first one that is in the tree."""
     for step, name in enumerate(path):
         if name in parent_of:
@@ -250,6 +303,16 @@ def _hoist(parent_of: dict[str, str | None], labels: frozenset[str]) -> int:
     return len(moves)
 
 
+def _put_under_one_root(parent_of: dict[str, str | None], wordnet: WordNet) -> None:
+    roots = [name for name, above in parent_of.items() if above is None and name != ROOT]
+    if len(roots) + (ROOT in parent_of) < 2:
+        return
+    if ROOT not in wordnet:
+        raise ConfigError(f"one_root: {unknown_wnid(wordnet, ROOT)}")
+    parent_of.update(dict.fromkeys(roots, ROOT))
+    parent_of[ROOT] = None
+
+
 def _cut_edges(tree: WordTree, wordnet: WordNet, options: BuildOptions) -> tuple[CutEdge, ...]:
     """For every node, the nearest nodes above it in WordNet that are not above it in the tree."""
     nearest: dict[str, frozenset[str]] = {}
@@ -258,6 +321,7 @@ def _cut_edges(tree: WordTree, wordnet: WordNet, options: BuildOptions) -> tuple
         """The nearest nodes of the tree above `wnid`, over all edges of WordNet and the patches."""
         found = nearest.get(wnid)
         if found is None:
+            nearest[wnid] = frozenset()  # patches may close a circle with WordNet's own edges
             patch = options.patches.get(wnid)
             parents = (*wordnet.parents(wnid), *(() if patch is None else (patch,)))
             found = frozenset[str]().union(*({p} if p in tree else above(p) for p in parents))
@@ -265,7 +329,10 @@ def _cut_edges(tree: WordTree, wordnet: WordNet, options: BuildOptions) -> tuple
         return found
 
     cut: list[CutEdge] = []
+    parents = tree.parent.tolist()
     for node, name in enumerate(tree.names):
-        over = {tree.names[step] for step in tree.ancestors(node)}
-        cut.extend(CutEdge(name, hypernym) for hypernym in above(name) - over)
+        elsewhere = above(name) - ({tree.names[parents[node]]} if parents[node] >= 0 else set[str]())
+        if elsewhere:
+            elsewhere -= {tree.names[step] for step in tree.ancestors(node)}
+            cut.extend(CutEdge(name, hypernym) for hypernym in elsewhere)
     return tuple(sorted(cut))

@@ -5,7 +5,11 @@
       wordtree.json  wordtree.pbtxt                     the same tree for other programs
       cut_edges.tsv                                     is-a relations of WordNet that the tree leaves out
       labels/SPACE.tsv  labels/SPACE.map                where the classes of a data set stand in the tree
+      left_out.tsv                                      classes that were asked for and are no nodes
+      lint.tsv                                          what a person should look at
       build.json                                        options, version of WordNet, counts
+
+A space with classes that have no node has no .map, since every line of a .map is a class.
 
 A directory is written whole or not at all: under a temporary name first. One that exists is left alone if it has the
 same content, and is never overwritten unless asked.
@@ -18,18 +22,22 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import ConfigError, FormatError, InputError, OutputError, TreeError
 from wordtree.build import BuiltTree, CutEdge
 from wordtree.label_space import LabelMap, check_relation
+from wordtree.lint import LINT_COLUMNS, lint, lint_rows
 from wordtree.mapping import PlacedLabel, place_labels
+from wordtree.open_images_hierarchy import is_hierarchy, parse_hierarchy, read_json, to_tree
 from wordtree.text_files import read_text, split_lines
 from wordtree.tree import WordTree
 from wordtree.tree_formats import (
+    check_labels,
     labels_text,
     map_text,
     names_text,
@@ -44,6 +52,7 @@ from wordtree.wordnet import WordNet, load_wordnet
 
 STEM = "wordtree"
 SPACE_COLUMNS = ("label", "wnid", "node", "node_wnid", "relation", "display_name", "aliases")
+LEFT_OUT_COLUMNS = ("space", "label", "wnid", "below", "display_name")
 CUT_COLUMNS = ("child", "hypernym", "child_node", "hypernym_node")
 
 
@@ -67,6 +76,8 @@ class TreeDirectory:
 def read_tree(path: str | os.PathLike[str]) -> WordTree:
     """A tree from a tree directory, or from a .tree (with the .names beside it), .json or .pbtxt file.
 
+    A .json file may be an Open Images hierarchy, if no class in it has several parents.
+
     Raises:
         InputError: there is no such file or directory, or its kind is unknown.
         FormatError: the file does not follow its format; with the line.
@@ -78,6 +89,9 @@ def read_tree(path: str | os.PathLike[str]) -> WordTree:
         if not inside.is_file():
             raise InputError(f"{place}: no {inside.name} in this directory; write one with `wordtree tree build`")
         tree = read_tree(inside)
+        labels = place / f"{STEM}.labels"
+        if labels.is_file():
+            check_labels(read_text(labels), tree, where=str(labels))
         written = place / f"{STEM}.json"
         if written.is_file() and tree != parse_tree_json(read_text(written), where=str(written)):
             raise TreeError(
@@ -89,7 +103,10 @@ def read_tree(path: str | os.PathLike[str]) -> WordTree:
             f"{place}: no such file or directory; expected a tree directory or a .tree, .json or .pbtxt file"
         )
     if place.suffix == ".json":
-        return parse_tree_json(read_text(place), where=str(place))
+        text = read_text(place)
+        if is_hierarchy(read_json(text, str(place))):
+            return to_tree(parse_hierarchy(text, where=str(place)), where=str(place))
+        return parse_tree_json(text, where=str(place))
     if place.suffix == ".pbtxt":
         return parse_tree_pbtxt(read_text(place), where=str(place))
     if place.suffix != ".tree":
@@ -111,14 +128,14 @@ def read_tree_directory(path: str | os.PathLike[str]) -> TreeDirectory:
     if not place.is_dir():
         raise InputError(f"{place}: no such directory; expected the --out of `wordtree tree build`")
     tree = read_tree(place)
-    cut = tuple(CutEdge(row["child"], row["hypernym"]) for _, row in _read_table(place / "cut_edges.tsv", CUT_COLUMNS))
+    cut = _read_cut_edges(place / "cut_edges.tsv", tree)
     spaces: dict[str, tuple[PlacedLabel, ...]] = {}
     aliases: dict[str, dict[str, str]] = {}
     for file in sorted((place / "labels").glob("*.tsv")):
         placed: list[PlacedLabel] = []
         spellings: dict[str, str] = {}
         for line, row in _read_table(file, SPACE_COLUMNS):
-            node = int(row["node"]) if row["node"].isdigit() else -1
+            node = int(row["node"]) if re.fullmatch(r"[0-9]{1,9}", row["node"]) else -1
             if not 0 <= node < len(tree) or tree.names[node] != row["node_wnid"]:
                 raise TreeError(f"{file} line {line}: node {row['node']} is not {row['node_wnid']!r} in {STEM}.tree")
             relation = check_relation(row["relation"], f"{file} line {line}")
@@ -128,6 +145,16 @@ def read_tree_directory(path: str | os.PathLike[str]) -> TreeDirectory:
     return TreeDirectory(tree, cut, spaces, aliases)
 
 
+def _read_cut_edges(file: Path, tree: WordTree) -> tuple[CutEdge, ...]:
+    edges: list[CutEdge] = []
+    for line, row in _read_table(file, CUT_COLUMNS):
+        for name, node in ((row["child"], row["child_node"]), (row["hypernym"], row["hypernym_node"])):
+            if name not in tree or node != str(tree.index(name)):
+                raise TreeError(f"{file} line {line}: node {node} is not {name!r} in {STEM}.tree")
+        edges.append(CutEdge(row["child"], row["hypernym"]))
+    return tuple(edges)
+
+
 def write_tree_directory(
     built: BuiltTree,
     spaces: Sequence[LabelMap],
@@ -135,6 +162,7 @@ def write_tree_directory(
     *,
     wordnet: WordNet | None = None,
     force: bool = False,
+    extra: Mapping[str, str] | None = None,
 ) -> bool:
     """Write a tree directory, whole or not at all.
 
@@ -144,6 +172,7 @@ def write_tree_directory(
         out: the directory; its parent must exist.
         wordnet: where hypernyms come from; the shipped nouns if left out.
         force: replace a tree directory that has another content.
+        extra: more files by name.
 
     Returns:
         False if `out` had this very content already.
@@ -154,7 +183,7 @@ def write_tree_directory(
         LabelError: a label has no place in the tree.
     """
     target = Path(os.path.abspath(out))
-    content = directory_content(built, spaces, wordnet or load_wordnet())
+    content = directory_content(built, spaces, wordnet or load_wordnet(), extra)
     if target.exists() or target.is_symlink():
         if _has_content(target, content):
             return False
@@ -186,26 +215,56 @@ def write_tree_directory(
     return True
 
 
-def directory_content(built: BuiltTree, spaces: Sequence[LabelMap], wordnet: WordNet) -> dict[str, bytes]:
+def placed_spaces(built: BuiltTree, spaces: Sequence[LabelMap], wordnet: WordNet) -> dict[str, tuple[PlacedLabel, ...]]:
+    """By name of the space, its labels and their nodes, without those left out of the tree.
+
+    Raises:
+        ConfigError: two spaces have one name.
+        LabelError: a label has no place in the tree.
+    """
+    placed: dict[str, tuple[PlacedLabel, ...]] = {}
+    for space in spaces:
+        if space.name in placed:
+            raise ConfigError(f"two label spaces are called {space.name!r}; give one another name with NAME=FILE")
+        placed[space.name] = place_labels(_without_left_out(space, built), built.tree, wordnet)
+    return placed
+
+
+def _without_left_out(space: LabelMap, built: BuiltTree) -> LabelMap:
+    left = {label.wnid for label in built.left_out}
+    return LabelMap(space.name, (row for row in space.rows if row.wnid not in left), where=space.where)
+
+
+def directory_content(
+    built: BuiltTree, spaces: Sequence[LabelMap], wordnet: WordNet, extra: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
     """The files of a tree directory by relative path: a pure function of its arguments."""
     tree = built.tree
+    placed = placed_spaces(built, spaces, wordnet)
+    below = {label.wnid: label.below for label in built.left_out}
+    left_out = [(space.name, row) for space in spaces for row in space.rows if row.wnid in below]
     texts = {
+        **(extra or {}),
         f"{STEM}.tree": tree_text(tree),
         f"{STEM}.names": names_text(tree),
         f"{STEM}.labels": labels_text(tree),
         f"{STEM}.json": tree_json(tree),
         f"{STEM}.pbtxt": tree_pbtxt(tree),
-        "cut_edges.tsv": _table(
+        "lint.tsv": table(LINT_COLUMNS, lint_rows(lint(tree, placed, built.cut_edges), tree)),
+        "left_out.tsv": table(
+            LEFT_OUT_COLUMNS,
+            ((name, row.label, row.wnid, below[row.wnid], row.display_name) for name, row in left_out),
+        ),
+        "cut_edges.tsv": table(
             CUT_COLUMNS,
             ((e.child, e.hypernym, str(tree.index(e.child)), str(tree.index(e.hypernym))) for e in built.cut_edges),
         ),
     }
     for space in spaces:
-        if f"labels/{space.name}.tsv" in texts:
-            raise ConfigError(f"two label spaces are called {space.name!r}; give one another name with NAME=FILE")
-        placed = place_labels(space, tree, wordnet)
-        texts[f"labels/{space.name}.tsv"] = space_table(space, placed, tree)
-        texts[f"labels/{space.name}.map"] = map_text(p.node for p in placed)
+        labels = placed[space.name]
+        texts[f"labels/{space.name}.tsv"] = space_table(_without_left_out(space, built), labels, tree)
+        if len(labels) == len(space) and not space.unmapped:
+            texts[f"labels/{space.name}.map"] = map_text(p.node for p in labels)
     about = {
         "format": "wordtree-build",
         "version": 1,
@@ -223,7 +282,7 @@ def directory_content(built: BuiltTree, spaces: Sequence[LabelMap], wordnet: Wor
 
 def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) -> str:
     """`labels/SPACE.tsv`: label, its wnid, its node and that node's wnid, relation of label to node."""
-    return _table(
+    return table(
         SPACE_COLUMNS,
         (
             (p.label, p.wnid, str(p.node), tree.names[p.node], p.relation, p.display_name, "|".join(row.aliases))
@@ -262,7 +321,8 @@ def _has_content(target: Path, content: dict[str, bytes]) -> bool:
     return found == set(content) and all((target / name).read_bytes() == data for name, data in content.items())
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with tabs, as `_read_table` reads it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
@@ -271,14 +331,17 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line, row) of a table written by `_table`."""
+    """(line, row) of a table written by `table`."""
     reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t")
-    header = next(reader)
-    if tuple(header) != tuple(columns):
-        raise FormatError(f"{file} line 1: found columns {', '.join(header)}; expected {', '.join(columns)}")
     rows: list[tuple[int, dict[str, str]]] = []
-    for cells in reader:
-        if len(cells) != len(columns):
-            raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(columns)}")
-        rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+    try:
+        header = next(reader, [])
+        if tuple(header) != tuple(columns):
+            raise FormatError(f"{file} line 1: found columns {', '.join(header)}; expected {', '.join(columns)}")
+        for cells in reader:
+            if len(cells) != len(columns):
+                raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(columns)}")
+            rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+    except csv.Error as error:
+        raise FormatError(f"{file} line {reader.line_num}: {error}") from error
     return rows

@@ -2,11 +2,15 @@
 
 `load_label_map` takes one word, as the command line does:
 
-    coco, voc            shipped and reviewed
+    coco, coco91, voc    shipped and reviewed: 80 (or 91, with those of the paper) and 20 classes
+    openimages           shipped and reviewed: the 601 classes with boxes, by MID or by English name
+    det200, ilsvrc1000   the wnids of ImageNet's detection and classification tasks
+    imagenet21k          the 21,842 wnids of ImageNet
     imagenet, wnid       every wnid is its own label
     imagenet:FILE        the wnids listed in FILE, one a line; what follows on the line is a name for people
     FILE                 a table (TSV or CSV) with a header; needs a column label, name, category_name or class, and a
-                         column wnid; may have relation, display_name, aliases (separated by |) and note
+                         column wnid (`none` for a label without synset); may have relation, display_name, aliases
+                         (separated by |) and note
     NAME=FILE            the same, with a name of its own instead of the file's
 """
 
@@ -19,17 +23,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from schemas.errors import ConfigError, FormatError, InputError
-from wordtree.label_space import LabelMap, LabelRow, check_relation, check_wnids
+from wordtree.label_space import NO_SYNSET, LabelMap, LabelRow, check_relation, check_wnids
+from wordtree.senses import imagenet_wnids
 from wordtree.suggestions import did_you_mean
 from wordtree.text_files import read_text, split_lines
 from wordtree.wordnet import load_wordnet
 
-SHIPPED = ("coco", "voc")
+SHIPPED = ("coco", "voc", "coco91", "openimages", "det200", "ilsvrc1000", "imagenet21k")
+WNID_LISTS = ("det200", "ilsvrc1000")
 EVERY_WNID = ("imagenet", "wnid")
 LABEL_COLUMNS = ("label", "name", "category_name", "class")
 
-_WNID_LINE = re.compile(r"n\d{8}(\s|$)")
-_NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)")
+WNID_LINE = re.compile(r"n\d{8}(\s|$)")
+NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)")
 
 
 def load_label_map(spec: str) -> LabelMap:
@@ -42,11 +48,10 @@ def load_label_map(spec: str) -> LabelMap:
         LabelError: the file has wnids that WordNet 3.0 does not know; with the lines.
     """
     if spec in SHIPPED:
-        place = files("wordtree") / "data" / "labels" / f"{spec}.tsv"
-        return parse_label_table(place.read_text(encoding="utf-8"), name=spec, where=f"{spec}.tsv")
+        return _shipped(spec)
     if spec in EVERY_WNID:
         return LabelMap(spec, (), every_wnid=True)
-    named = None if Path(spec).exists() else _NAMED.fullmatch(spec)
+    named = None if Path(spec).exists() else NAMED.fullmatch(spec)
     name, rest = (named.group(1), named.group(2)) if named else ("", spec)
     listed = rest.startswith("imagenet:")
     path = Path(rest.removeprefix("imagenet:"))
@@ -59,6 +64,15 @@ def load_label_map(spec: str) -> LabelMap:
     text = read_text(path)
     name = name or ("imagenet" if listed else re.sub(r"[^\w.-]", "_", path.stem))
     return (parse_wnid_list if listed else parse_label_table)(text, name=name, where=str(path))
+
+
+def _shipped(name: str) -> LabelMap:
+    if name == "imagenet21k":
+        return parse_wnid_list("\n".join(imagenet_wnids()), name=name, where=name)
+    listed = name in WNID_LISTS
+    file = f"{name}.txt" if listed else f"{name}.tsv"
+    text = (files("wordtree") / "data" / "labels" / file).read_text(encoding="utf-8")
+    return (parse_wnid_list if listed else parse_label_table)(text, name=name, where=file)
 
 
 def parse_wnid_list(text: str, *, name: str, where: str) -> LabelMap:
@@ -102,13 +116,14 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
     label_column = next((columns.index(column) for column in LABEL_COLUMNS if column in columns), None)
     if label_column is None or "wnid" not in columns:
         missing = "wnid" if label_column is not None else f"label (or {', '.join(LABEL_COLUMNS[1:])})"
-        hint = f"; for a list of wnids write imagenet:{where}" if _WNID_LINE.match(header_line) else ""
+        hint = f"; for a list of wnids write imagenet:{where}" if WNID_LINE.match(header_line) else ""
         raise FormatError(
             f"{where} line {skip + 1}: found columns {', '.join(columns)}; column {missing} is missing{hint}"
         )
 
     wordnet = load_wordnet()
     rows: list[tuple[int, LabelRow]] = []
+    unmapped: dict[str, str] = {}
     first: dict[str, int] = {}
     start = skip + 1
     try:
@@ -125,6 +140,9 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
                 raise FormatError(f"{where} line {line}: {'wnid' if label else 'label'} is empty")
             if first.setdefault(label, line) != line:
                 raise FormatError(f"{where} line {line}: label {label!r} stands on line {first[label]} already")
+            if wnid.casefold() == NO_SYNSET:
+                unmapped[label] = cell.get("note", "")
+                continue
             shown = cell.get("display_name", "") or (wordnet.name(wnid) if wnid in wordnet else "")
             aliases = tuple(alias.strip() for alias in cell.get("aliases", "").split("|") if alias.strip())
             relation = check_relation(cell.get("relation", ""), f"{where} line {line}")
@@ -132,6 +150,7 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
     except csv.Error as error:
         raise FormatError(f"{where} line {skip + reader.line_num}: {error}") from error
     if not rows:
-        raise InputError(f"{where}: the table has a header and no rows")
+        found = f"{len(unmapped)} rows, all without synset" if unmapped else "no rows"
+        raise InputError(f"{where}: the table has a header and {found}")
     check_wnids(rows, where, wordnet)
-    return LabelMap(name, (row for _, row in rows), where=where)
+    return LabelMap(name, (row for _, row in rows), unmapped=unmapped, where=where)

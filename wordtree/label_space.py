@@ -7,12 +7,14 @@ A `LabelMap` is a reviewed table of label, wnid and *relation*: how the synset s
     narrower   the synset is more special than the label
     close      they overlap
 
+A label may also have no synset: `none` in the files. It is known, but has no row here: data sets reject its boxes.
+
 `wordtree.label_files` reads them; `wordtree.mapping` finds their nodes in a tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -20,6 +22,7 @@ from schemas.errors import FormatError, LabelError
 from wordtree.suggestions import did_you_mean
 from wordtree.wordnet import WordNet, load_wordnet, unknown_wnid
 
+NO_SYNSET = "none"
 Relation = Literal["exact", "broader", "narrower", "close"]
 RELATIONS: tuple[str, ...] = get_args(Relation)
 
@@ -52,15 +55,25 @@ class LabelMap:
         name: a short word for the space: `coco`; names its files in a tree directory.
         rows: the classes; may be empty if `every_wnid`.
         every_wnid: any wnid of WordNet is a label and means itself (ImageNet).
+        unmapped: labels that no synset fits, and why; they are not in `rows`.
         where: the file the rows come from, for messages.
 
     Raises:
         FormatError: two rows share a label or an alias.
     """
 
-    def __init__(self, name: str, rows: Iterable[LabelRow], *, every_wnid: bool = False, where: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: Iterable[LabelRow],
+        *,
+        every_wnid: bool = False,
+        unmapped: Mapping[str, str] | None = None,
+        where: str = "",
+    ) -> None:
         self.name = name
         self.rows = tuple(rows)
+        self.unmapped = dict(unmapped or {})
         self.every_wnid = every_wnid
         self.where = where or f"label space {name!r}"
         self._by_label: dict[str, LabelRow] = {}
@@ -68,6 +81,9 @@ class LabelMap:
             if row.label in self._by_label:
                 raise FormatError(f"{self.where}: label {row.label!r} stands there twice; labels must be unique")
             self._by_label[row.label] = row
+        for label in self.unmapped:
+            if label in self._by_label:
+                raise FormatError(f"{self.where}: label {label!r} stands there twice; labels must be unique")
         for row in self.rows:
             for alias in row.aliases:
                 other = self._by_label.setdefault(alias, row)
@@ -107,6 +123,9 @@ class LabelMap:
             return row
         if self.every_wnid:
             raise LabelError(f"{self.where}: {unknown_wnid(load_wordnet(), label)}")
+        if label in self.unmapped:
+            why = self.unmapped[label]
+            raise LabelError(f"{self.where}: {label!r} has no synset{f' ({why})' if why else ''}")
         named = [row.label for row in self.rows if row.display_name.casefold() == label.casefold()]
         near = f"; did you mean {named[0]!r}?" if named else did_you_mean(label, self._by_label)
         raise LabelError(f"{self.where}: {label!r} is none of its {len(self)} labels{near}")

@@ -1,16 +1,14 @@
 """Where the labels of a data set stand in a tree.
 
 `load_label_map("coco")` tells which synset each label means; `place_labels` finds the node of each: the synset's own
-node or, if the tree has none, its nearest hypernym. `lint` lists what a person should look at.
+node or, if the tree has none, its nearest hypernym.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import LabelError
-from wordtree.build import CutEdge
 from wordtree.label_files import load_label_map
 from wordtree.label_space import LabelMap, LabelRow, Relation
 from wordtree.tree import WordTree
@@ -22,7 +20,6 @@ __all__ = [
     "PlacedLabel",
     "Relation",
     "combine",
-    "lint",
     "load_label_map",
     "nearest_node",
     "place_labels",
@@ -85,29 +82,3 @@ def combine(first: Relation, second: Relation) -> Relation:
     if first == "exact":
         return second
     return first if second in ("exact", first) else "close"
-
-
-def lint(placed: Sequence[PlacedLabel], tree: WordTree, cut_edges: Iterable[CutEdge] = ()) -> tuple[str, ...]:
-    """What to look at in one space whose labels exclude each other: labels on one node, and labels that are kinds of
-    other labels, by the tree or by an edge of WordNet that the tree leaves out.
-
-    "hot dog" lies below "sandwich": a box of one is not a negative for the other.
-    """
-    at: dict[int, list[str]] = {}
-    for label in placed:
-        at.setdefault(label.node, []).append(label.label)
-    found: list[str] = []
-    for node, labels in at.items():
-        name = f"{tree.names[node]} ({tree.display_names[node]})"
-        if len(labels) > 1:
-            found.append(f"{' and '.join(repr(label) for label in labels)} share the node {name}")
-        above = next((step for step in tree.ancestors(node) if step in at), None)
-        if above is not None:
-            found.append(f"{labels[0]!r} lies below {at[above][0]!r}: {tree.describe_path(node)}")
-    for edge in cut_edges:
-        child, hypernym = at.get(tree.index(edge.child)), at.get(tree.index(edge.hypernym))
-        if child and hypernym:
-            found.append(
-                f"{child[0]!r} is a kind of {hypernym[0]!r}, but not below it: the tree lets them exclude each other"
-            )
-    return tuple(found)

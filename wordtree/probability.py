@@ -9,6 +9,7 @@ Shape shorthand: N nodes, G groups, D largest depth; `...` any leading axes.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import numpy as np
@@ -33,10 +34,14 @@ def group_log_softmax(logits: ArrayLike, tree: WordTree) -> FloatArray:
         ValueError: the last axis is not N.
     """
     values = _nodes_last(logits, tree)
-    top = np.maximum.reduceat(values, tree.group_start, axis=-1)
-    shifted = values - top[..., tree.group]
-    total = np.add.reduceat(np.exp(shifted), tree.group_start, axis=-1)
-    return shifted - np.log(total)[..., tree.group]
+    flat = values.reshape(-1, len(tree))
+    log_probs = np.empty_like(flat)
+    for _, nodes in _groups_by_size(tree):
+        block = flat[:, nodes]  # [rows, siblings, groups]
+        block -= block.max(axis=1, keepdims=True)
+        block -= np.log(np.exp(block).sum(axis=1, keepdims=True))
+        log_probs[:, nodes] = block
+    return log_probs.reshape(values.shape)
 
 
 def path_log_probs(log_probs: ArrayLike, tree: WordTree) -> FloatArray:
@@ -97,12 +102,13 @@ def tree_cross_entropy_grad(logits: ArrayLike, node: ArrayLike, tree: WordTree) 
     nodes = _check_nodes(node, values, tree)
     grad = np.exp(group_log_softmax(values, tree))
     flat_grad = grad.reshape(-1, len(tree))
-    for row, label in zip(flat_grad, nodes.reshape(-1).tolist(), strict=True):
-        path = list(tree.path(label))
-        supervised = np.zeros(tree.num_groups, dtype=bool)
-        supervised[tree.group[path]] = True
-        row[~supervised[tree.group]] = 0
-        row[path] -= 1
+    path = tree.path_table()[nodes.reshape(-1)]
+    rows, steps = np.nonzero(path >= 0)
+    on_path = path[rows, steps]
+    supervised = np.zeros((len(flat_grad), tree.num_groups), dtype=bool)
+    supervised[rows, tree.group[on_path]] = True
+    flat_grad *= supervised[:, tree.group]
+    flat_grad[rows, on_path] -= 1
     return flat_grad.reshape(values.shape)
 
 
@@ -154,9 +160,23 @@ def walk(
 
 def _best_of_groups(probs: FloatArray, tree: WordTree) -> NDArray[np.intp]:
     """[rows, G]: the first node with the highest value of every group."""
-    top = np.maximum.reduceat(probs, tree.group_start, axis=-1)
-    nodes = np.where(probs == top[:, tree.group], np.arange(len(tree)), len(tree) - 1)
-    return np.minimum.reduceat(nodes, tree.group_start, axis=-1)
+    best = np.empty((len(probs), tree.num_groups), dtype=np.intp)
+    for groups, nodes in _groups_by_size(tree):
+        best[:, groups] = nodes[0] + probs[:, nodes].argmax(axis=1)
+    return best
+
+
+@functools.lru_cache(maxsize=8)
+def _groups_by_size(tree: WordTree) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
+    """For each size of a group: the groups of this size [groups], and their nodes [siblings, groups].
+
+    So that all of them are worked on at once; there are few sizes.
+    """
+    found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    for size in np.unique(tree.group_size).tolist():
+        groups = np.flatnonzero(tree.group_size == size)
+        found.append((groups, tree.group_start[groups].astype(np.intp) + np.arange(size)[:, None]))
+    return tuple(found)
 
 
 def _nodes_last(values: ArrayLike, tree: WordTree) -> FloatArray:

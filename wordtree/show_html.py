@@ -1,155 +1,101 @@
-"""A tree as one HTML file that needs no network: fold, search, counts. Rows are drawn late, so 82,000 nodes open."""
+"""A tree as one HTML file that needs no network: fold, search, counts, and images of each node.
+
+The page's style and script are the files in `show_page/`. Rows are drawn as they come into sight, so that a tree of
+82,000 nodes opens at once too.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
 import json
-from collections.abc import Sequence
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-from wordtree.show import Counts, node_counts, subtree_sums
+from wordtree.show_data import ShownImage, TreeData
 from wordtree.tree import WordTree
 
+if TYPE_CHECKING:
+    from wordtree.files import TreeDirectory
 
-def tree_html(
-    tree: WordTree, counts: Counts | None = None, *, title: str = "WordTree", marked: Sequence[int] = ()
-) -> str:
+MOST_SYNONYMS = 6
+SCRIPTS = ("tree.js", "details.js", "search.js", "page.js")  # one after another: one script
+
+
+def tree_html(shown: TreeDirectory | WordTree, data: TreeData | None = None, *, title: str = "WordTree") -> str:
     """The page.
 
     Args:
-        counts: numbers per node (by name, or N of them), such as images; a bar shows the sum below each node.
+        shown: a tree; from a tree directory, the page also tells labels and is-a relations that the tree leaves out.
+        data: counts and images to show at the nodes.
         title: heading and window title.
-        marked: nodes to set in bold, such as labels.
     """
-    own = node_counts(tree, counts)
-    data = {
-        "names": tree.names,
-        "words": tree.display_names if tree.display_names != tree.names else None,
-        "parent": tree.parent.tolist(),
-        "count": own,
-        "total": None if own is None else subtree_sums(tree, own),
-        "size": subtree_sums(tree, [1] * len(tree)),
-        "marked": sorted(set(marked)),
-    }
-    # "</" must not appear inside a script element.
-    text = (
-        json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\u0021--")
-    )
+    tree = shown if isinstance(shown, WordTree) else shown.tree
+    data = data or TreeData()
+    content = _content(tree, data) | {"spaces": [], "cut": []}
+    if not isinstance(shown, WordTree):
+        content["spaces"] = [
+            {"name": name, "labels": [[label.node, label.label, label.relation] for label in labels]}
+            for name, labels in shown.spaces.items()
+        ]
+        content["cut"] = [[tree.index(edge.child), tree.index(edge.hypernym)] for edge in shown.cut_edges]
     facts = (
         f"{len(tree):,} nodes · {int(tree.is_leaf.sum()):,} leaves · {tree.num_groups:,} groups · "
         f"depth {tree.max_depth} · {tree.digest()[:12]}"
     )
-    return _PAGE.replace("@TITLE@", html.escape(title)).replace("@FACTS@", html.escape(facts)).replace("@DATA@", text)
+    parts = {
+        "TITLE": html.escape(title),
+        "FACTS": html.escape(facts),
+        "STYLE": _asset("page.css"),
+        "SCRIPT": "\n".join(_asset(name) for name in SCRIPTS),
+        "DATA": _json(content),
+        "IMAGES": _json([_image(image) for image in data.images]),
+    }
+    # In one pass: what is put in may hold such a mark itself.
+    return re.sub(r"@([A-Z]+)@", lambda mark: parts[mark[1]], _asset("page.html"))
 
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>@TITLE@</title>
-<style>
-  :root { color-scheme: light dark; --ink: #1c2430; --soft: #6b7686; --line: #d5dbe3; --page: #fbfcfd; --hit: #ffe9a8;
-          --bar: #7db2e8; }
-  @media (prefers-color-scheme: dark) {
-    :root { --ink: #e4e8ee; --soft: #93a0b2; --line: #38414d; --page: #14181d; --hit: #6b5510; --bar: #38699b; } }
-  body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; background: var(--page); color: var(--ink);
-         font: 15px/1.5 system-ui, sans-serif; }
-  h1 { font-size: 1.35rem; margin: 0; }
-  .facts, .key, .num, #told { color: var(--soft); font-size: .82rem; }
-  header { position: sticky; top: 0; background: var(--page); padding: .6rem 0; border-bottom: 1px solid var(--line); }
-  input { font: inherit; color: inherit; background: transparent; width: 20rem; max-width: 60vw; padding: .25rem .6rem;
-          border: 1px solid var(--line); border-radius: .4rem; }
-  button { font: inherit; color: inherit; background: transparent; padding: .25rem .7rem; cursor: pointer;
-           border: 1px solid var(--line); border-radius: .4rem; }
-  ul { list-style: none; margin: 0; padding-left: 1.15rem; border-left: 1px solid var(--line); }
-  #tree { border: 0; padding: .8rem 0; }
-  summary { cursor: pointer; } summary::marker { color: var(--soft); }
-  li > span { padding-left: 1rem; }
-  .key { font-family: ui-monospace, monospace; margin-left: .5rem; }
-  .num { margin-left: .5rem; }
-  .bar { display: inline-block; height: .55rem; border-radius: .2rem; background: var(--bar); margin-left: .5rem; }
-  .marked { font-weight: 600; } .hit { background: var(--hit); border-radius: .2rem; }
-</style>
-</head>
-<body>
-<h1>@TITLE@</h1>
-<div class="facts">@FACTS@</div>
-<header>
-  <input id="find" type="search" placeholder="search a word or a wnid" aria-label="search" autofocus>
-  <button id="fold">fold all</button> <span id="told"></span>
-</header>
-<ul id="tree"></ul>
-<script type="application/json" id="data">@DATA@</script>
-<script>
-"use strict";
-const D = JSON.parse(document.getElementById("data").textContent);
-const N = D.names.length, word = i => D.words ? D.words[i] : D.names[i];
-const kids = Array.from({length: N}, () => []), roots = [];
-D.parent.forEach((p, i) => (p < 0 ? roots : kids[p]).push(i));
-const marked = new Set(D.marked), most = D.total ? Math.max(1, ...roots.map(i => D.total[i])) : 1;
-const top_ = document.getElementById("tree"), told = document.getElementById("told");
-let hits = new Set(), shown = null;
+def _content(tree: WordTree, data: TreeData) -> dict[str, Any]:
+    return {
+        "names": tree.names,
+        "words": tree.display_names if tree.display_names != tree.names else None,
+        "also": _synonyms(tree),
+        "parent": tree.parent.tolist(),
+        "counts": [{"name": name, "own": own} for name, own in data.counts.items()],
+        "images": data.images_per_node,
+        "notes": data.notes,
+    }
 
-function make(tag, text, kind) {
-  const e = document.createElement(tag);
-  if (text !== undefined) e.textContent = text;
-  if (kind) e.className = kind;
-  return e;
-}
-function line(e, i) {
-  e.append(make("span", word(i), (marked.has(i) ? "marked " : "") + (hits.has(i) ? "hit" : "")));
-  if (D.words) e.append(make("span", D.names[i], "key"));
-  if (kids[i].length) e.append(make("span", (D.size[i] - 1).toLocaleString("en") + " below", "num"));
-  if (D.total) {
-    e.append(make("span", D.count[i].toLocaleString("en") +
-      (kids[i].length ? " · " + D.total[i].toLocaleString("en") + " in all" : ""), "num"));
-    const bar = make("span", "", "bar");
-    bar.style.width = 9 * D.total[i] / most + "rem";
-    e.append(bar);
-  }
-}
-function row(i, open) {
-  const li = make("li"), below = kids[i].filter(k => !shown || shown.has(k));
-  if (!below.length) { const s = make("span"); line(s, i); li.append(s); return li; }
-  const d = make("details"), s = make("summary");
-  line(s, i);
-  d.append(s);
-  const fill = () => {
-    if (d.childElementCount > 1) return;
-    const ul = make("ul");
-    below.forEach(k => ul.append(row(k, open)));
-    d.append(ul);
-  };
-  d.addEventListener("toggle", () => { if (d.open) fill(); });
-  if (open) { fill(); d.open = true; }
-  li.append(d);
-  return li;
-}
-function draw(open) {
-  top_.replaceChildren(...roots.filter(i => !shown || shown.has(i)).map(i => row(i, open)));
-}
-function search() {
-  const text = document.getElementById("find").value.trim().toLowerCase();
-  hits = new Set(); shown = null; told.textContent = "";
-  if (text.length > 1) {
-    for (let i = 0; i < N; i++)
-      if (word(i).toLowerCase().includes(text) || D.names[i].toLowerCase() === text) hits.add(i);
-    shown = new Set();
-    [...hits].slice(0, 300).forEach(i => { for (; i >= 0; i = D.parent[i]) shown.add(i); });
-    told.textContent = hits.size.toLocaleString("en") + " found" + (hits.size > 300 ? ", 300 shown" : "");
-  }
-  draw(shown !== null);
-}
-let wait = 0;
-document.getElementById("find").addEventListener("input", () => {
-  clearTimeout(wait); wait = setTimeout(search, 150);
-});
-document.getElementById("fold").addEventListener("click", () => {
-  document.getElementById("find").value = ""; search();
-});
-draw(N <= 60);
-</script>
-</body>
-</html>
-"""
+
+def _synonyms(tree: WordTree) -> list[str] | None:
+    """Other words of each node's synset, joined by |; None if no name is a wnid."""
+    from wordtree.wordnet import load_wordnet
+
+    wordnet = load_wordnet()
+    if not any(name in wordnet for name in tree.names):
+        return None
+    return [
+        "|".join([word for word in wordnet.lemmas(name) if word != shown][:MOST_SYNONYMS]) if name in wordnet else ""
+        for name, shown in zip(tree.names, tree.display_names, strict=True)
+    ]
+
+
+def _image(image: ShownImage) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "src": f"data:image/{image.format};base64,{base64.b64encode(image.encoded).decode()}",
+        "width": image.width,
+        "height": image.height,
+        "boxes": image.boxes,
+        "labels": image.labels,
+    }
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return (files("wordtree") / "show_page" / name).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import FormatError, InputError
@@ -36,3 +37,26 @@ def split_lines(text: str) -> list[str]:
     """
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_columns(path: Path, names: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+    """(line, cells) of some columns of a small table; tabs or commas.
+
+    Raises:
+        InputError, FormatError: the file cannot be read, a column is missing, or a cell is empty; with the line.
+    """
+    lines = [
+        (number, [cell.strip() for cell in line.split("\t" if "\t" in line else ",")])
+        for number, line in enumerate(split_lines(read_text(path)), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    header = lines[0][1] if lines else []
+    if not set(names) <= set(header):
+        raise FormatError(f"{path}: found columns {', '.join(header)}; expected {' and '.join(names)}")
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    for number, cells in lines[1:]:
+        row = dict(zip(header, cells, strict=False))
+        if not all(row.get(name) for name in names):
+            raise FormatError(f"{path} line {number}: found {cells!r}; expected {' and '.join(names)}")
+        rows.append((number, tuple(row[name] for name in names)))
+    return rows

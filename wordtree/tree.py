@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from schemas.errors import LabelError, TreeError
 from wordtree.suggestions import did_you_mean
+
+_NO_WORD = re.compile("[\n\r\0\ufeff\ud800-\udfff]")  # what a line of a UTF-8 text file cannot hold
 
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
@@ -240,13 +243,13 @@ def _check_names(names: Sequence[str], display_names: Sequence[str]) -> None:
         raise TreeError(f"found {len(display_names)} display names for {len(names)} nodes; expected one for each")
     first: dict[str, int] = {}
     for node, name in enumerate(names):
-        if not name or name.split() != [name]:
-            raise TreeError(f"{_where(names, node)}: a name must not be empty or hold white space")
+        if not name.isprintable() or name.split() != [name]:
+            raise TreeError(f"{_where(names, node)}: a name must not be empty or hold white space or unseen characters")
         if first.setdefault(name, node) != node:
             raise TreeError(f"{_where(names, node)} stands on line {first[name] + 1} already; names must be unique")
     for node, word in enumerate(display_names):
-        if not word.strip() or "\n" in word or "\r" in word:
-            raise TreeError(f"{_where(names, node)}: display name {word!r} must be one line and not empty")
+        if not word.strip() or _NO_WORD.search(word):
+            raise TreeError(f"{_where(names, node)}: display name {word!r} must be one line of text and not empty")
 
 
 def _check_parents(names: Sequence[str], parent: NDArray[np.generic]) -> None:
@@ -287,12 +290,11 @@ def _check_siblings(
 
 
 def _depths(parent: IntArray) -> IntArray:
-    depth = np.zeros(len(parent), dtype=np.int32)
-    above = parent
-    while (inside := above >= 0).any():
-        depth += inside
-        above = np.where(inside, parent[above], -1)
-    return depth
+    depth: list[int] = []
+    above: int
+    for above in parent.tolist():  # parents come first, so one pass is enough, however deep the tree is
+        depth.append(depth[above] + 1 if above >= 0 else 0)
+    return np.array(depth, dtype=np.int32)
 
 
 def from_parents(

@@ -19,6 +19,7 @@ from typing import Any
 
 from schemas.errors import FormatError, TreeError
 from schemas.label_map import LabelMapItem, parse_label_map, write_label_map
+from wordtree.open_images_hierarchy import read_json
 from wordtree.text_files import split_lines
 from wordtree.tree import WordTree
 
@@ -62,7 +63,7 @@ def parse_tree(text: str, *, where: str, names: Sequence[str] | None = None) -> 
     parents: list[int] = []
     for number, line in enumerate(split_lines(text), 1):
         words = line.split()
-        if len(words) != 2 or not re.fullmatch(r"-?\d{1,9}", words[1]):
+        if len(words) != 2 or not re.fullmatch(r"-?[0-9]{1,9}", words[1]):
             raise FormatError(
                 f"{where} line {number}: found {line[:60]!r}; expected `name parent` such as 'n02084071 7'"
             )
@@ -73,6 +74,36 @@ def parse_tree(text: str, *, where: str, names: Sequence[str] | None = None) -> 
     return _checked(keys, parents, names, where)
 
 
+def parse_names(text: str, *, where: str, num_nodes: int) -> tuple[str, ...]:
+    """The display names of a .names file.
+
+    Raises:
+        FormatError: a line is empty, or there is not one for each node.
+    """
+    names = split_lines(text)
+    empty = next((number for number, name in enumerate(names, 1) if not name.strip()), None)
+    if empty is not None:
+        raise FormatError(f"{where} line {empty}: the line is empty; expected a name")
+    if len(names) != num_nodes:
+        raise FormatError(f"{where}: found {len(names)} lines; expected one for each of the tree's {num_nodes} nodes")
+    return tuple(names)
+
+
+def check_labels(text: str, tree: WordTree, *, where: str) -> None:
+    """Check that a .labels file names the nodes of a tree in order.
+
+    Raises:
+        FormatError: a line is missing, or there are too many.
+        TreeError: a line names another node.
+    """
+    labels = split_lines(text)
+    for number, (label, name) in enumerate(zip(labels, tree.names, strict=False), 1):
+        if label.strip() != name:
+            raise TreeError(f"{where} line {number}: found {label[:60]!r}; expected {name!r} as in the tree")
+    if len(labels) != len(tree):
+        raise FormatError(f"{where}: found {len(labels)} lines; expected one for each of the tree's {len(tree)} nodes")
+
+
 def parse_map(text: str, *, where: str, num_nodes: int) -> tuple[int, ...]:
     """The nodes of a .map file.
 
@@ -81,7 +112,7 @@ def parse_map(text: str, *, where: str, num_nodes: int) -> tuple[int, ...]:
     """
     nodes: list[int] = []
     for number, line in enumerate(split_lines(text), 1):
-        if not re.fullmatch(r"\s*\d{1,9}\s*", line) or int(line) >= num_nodes:
+        if not re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", line) or int(line) >= num_nodes:
             raise FormatError(f"{where} line {number}: found {line[:60]!r}; expected a node from 0 to {num_nodes - 1}")
         nodes.append(int(line))
     return tuple(nodes)
@@ -102,10 +133,7 @@ def parse_tree_json(text: str, *, where: str) -> WordTree:
         FormatError: not JSON, or not of this format.
         TreeError: the nodes make no valid tree, or the digest is that of another tree.
     """
-    try:
-        value: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FormatError(f"{where} line {error.lineno}: {error.msg}; expected JSON") from error
+    value: Any = read_json(text, where)
     if not isinstance(value, dict) or value.get("format") != JSON_FORMAT or value.get("version") != JSON_VERSION:
         raise FormatError(f'{where}: expected {{"format": "{JSON_FORMAT}", "version": {JSON_VERSION}, ...}}')
     nodes = value.get("nodes")
@@ -152,13 +180,30 @@ def parse_tree_pbtxt(text: str, *, where: str) -> WordTree:
     items = sorted(parse_label_map(text, where), key=lambda item: item.id)
     if [item.id for item in items] != list(range(1, len(items) + 1)):
         raise FormatError(f"{where}: ids must be 1 to {len(items)} without gaps, since id = node + 1")
-    depth = {item.id: len(item.ancestor_ids) for item in items}
+    depth = {item.id: len(set(item.ancestor_ids)) for item in items}
     for item in items:
-        lost = [ancestor for ancestor in item.ancestor_ids if ancestor not in depth]
+        lost = [ancestor for ancestor in (*item.ancestor_ids, *item.descendant_ids) if ancestor not in depth]
         if lost:
-            raise FormatError(f"{where}: class {item.name!r} has ancestor id {lost[0]}, which is no class")
+            raise FormatError(f"{where}: class {item.name!r} has relative id {lost[0]}, which is no class")
     parents = [max(item.ancestor_ids, key=lambda ancestor: depth[ancestor], default=0) - 1 for item in items]
-    return _checked([item.name for item in items], parents, [item.display_name or item.name for item in items], where)
+    tree = _checked([item.name for item in items], parents, [item.display_name or item.name for item in items], where)
+    below: dict[int, set[int]] = {item.id: set() for item in items}
+    for node, item in enumerate(items):
+        above = {ancestor + 1 for ancestor in tree.ancestors(node)}
+        if set(item.ancestor_ids) != above:
+            raise FormatError(
+                f"{where}: class {item.name!r} has ancestors {sorted(set(item.ancestor_ids))}, but its parent leads to "
+                f"{sorted(above)}"
+            )
+        for ancestor in above:
+            below[ancestor].add(item.id)
+    if any(item.descendant_ids for item in items):  # other writers may leave them out
+        for item in items:
+            if set(item.descendant_ids) != below[item.id]:
+                raise FormatError(
+                    f"{where}: the descendants of class {item.name!r} are not the classes that have it as an ancestor"
+                )
+    return tree
 
 
 def _checked(

@@ -38,6 +38,7 @@ PAGES = sorted(
 def test_the_pages_that_should_hold_commands_do():
     assert len(commands("README.md")) >= 12
     assert len(commands("docs/tiny64.md")) >= 8
+    assert len(commands("docs/own-classes.md")) >= 6
 
 
 def run_line(line, folder):
@@ -65,6 +66,7 @@ def run_line(line, folder):
 def test_every_command_of_the_page_runs(page, user_folder, tmp_path):
     for path in user_folder.iterdir():
         (tmp_path / path.name).symlink_to(path.resolve())
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for line in commands(page):
         run_line(line, tmp_path)
 

@@ -85,3 +85,21 @@ def test_if_no_class_at_all_is_known_the_map_is_the_wrong_one(table: str) -> Non
 def test_a_wnid_as_label_is_shown_by_the_concept_s_name() -> None:
     space = resolve_classes([DatasetClass(DOG, 1, DOG)], "imagenet", source="imagenet")
     assert [(i.name, i.display_name) for i in label_map_items(space)] == [(DOG, "dog")]
+
+
+def test_classes_that_the_tree_left_out_are_told_or_rejected(tmp_path):
+    from wordtree.build import build_tree
+    from wordtree.tree_formats import tree_text
+    from wordtree.wordnet import load_wordnet
+
+    groom = "n10148035"
+    built = build_tree(load_wordnet(), [DOG, groom])
+    assert [left.wnid for left in built.left_out] == [groom]
+    (tmp_path / "x.tree").write_text(tree_text(built.tree))
+    classes = [DatasetClass(key=wnid, id=at, label=wnid) for at, wnid in enumerate((DOG, groom), 1)]
+    with pytest.raises(LabelError, match=rf"no node for '{groom} .*--include-person.*--on-unknown-class reject"):
+        resolve_classes(classes, "imagenet", source="imagenet", tree_path=str(tmp_path / "x.tree"))
+    space = resolve_classes(
+        classes, "imagenet", source="imagenet", tree_path=str(tmp_path / "x.tree"), on_unknown="reject"
+    )
+    assert (list(space.classes), space.dropped) == ([DOG], (groom,))

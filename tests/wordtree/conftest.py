@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,21 @@ def wordnet_dir() -> Path:
     if not (place / "data.noun").is_file():
         pytest.skip(f"no data.noun in {place}: install wordnet-base, or set WORDNET_DIR")
     return place
+
+
+@pytest.fixture
+def nltk_data(wordnet_dir, tmp_path, monkeypatch):
+    """NLTK's layout, from the Debian packages; its reader wants a file `lexnames` (man page lexnames(5WN))."""
+    data = pytest.importorskip("nltk.data")
+    corpus = tmp_path / "corpora" / "wordnet"
+    corpus.mkdir(parents=True)
+    for file in wordnet_dir.iterdir():
+        shutil.copyfile(file, corpus / file.name)
+    kinds = ["3", "3", "4", *["1"] * 26, *["2"] * 15, "3"]
+    (corpus / "lexnames").write_text("".join(f"{i:02d}\tlex.{i}\t{kind}\n" for i, kind in enumerate(kinds)))
+    monkeypatch.setattr(data, "path", [str(tmp_path)])
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
+    return corpus
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def test_unknown_labels_are_listed_up_to_ten():
 @settings(max_examples=40, deadline=None)
 def test_every_label_is_a_node_the_order_does_not_matter_and_nothing_of_wordnet_is_lost(labels, rng, hoist):
     nouns = load_wordnet()
-    options = BuildOptions(hoist_only_leaves=hoist)
+    options = BuildOptions(hoist_only_leaves=hoist, exclude=())
     built = build_tree(nouns, labels, options)
     tree = built.tree
     assert all(label in tree for label in labels)
@@ -155,7 +155,7 @@ def test_every_label_is_a_node_the_order_does_not_matter_and_nothing_of_wordnet_
 def published_patches(shared) -> BuildOptions:
     rule = json.loads((shared / "facts" / "wordtree_rebuild_rule.json").read_text())
     patches = {child.split()[0]: parent.split()[0] for child, parent in rule["patch"].items()}
-    return BuildOptions(drop_top=tuple(rule["drop_top"]), hoist_only_leaves=True, patches=patches)
+    return BuildOptions(drop_top=tuple(rule["drop_top"]), hoist_only_leaves=True, patches=patches, exclude=())
 
 
 def test_the_1000_classes_of_ilsvrc_give_the_1369_nodes_of_the_paper(shared, nouns):
@@ -181,6 +181,6 @@ def test_all_tie_independent_parents_of_the_published_9k_tree_are_found(shared, 
 
 
 def test_the_shipped_patches_are_those_of_the_published_tree(shared):
-    from wordtree.cli import read_patches
+    from wordtree.recipes import read_patches
 
     assert read_patches("darknet") == published_patches(shared).patches

@@ -119,6 +119,8 @@ def test_a_tree_directory_is_read_back(tmp_path, built, coco):
         "cut_edges.tsv",
         "labels/coco.map",
         "labels/coco.tsv",
+        "left_out.tsv",
+        "lint.tsv",
         "wordtree.json",
         "wordtree.labels",
         "wordtree.names",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.errors import ConfigError, FormatError, InputError, LabelError
-from wordtree.build import BuildOptions, build_tree
+from wordtree.build import build_tree
 from wordtree.label_space import LabelMap, LabelRow
-from wordtree.mapping import PlacedLabel, combine, lint, load_label_map, nearest_node, place_labels
+from wordtree.mapping import PlacedLabel, combine, load_label_map, nearest_node, place_labels
 
 DARKNET_SPELLINGS = {
     "aeroplane": "airplane",
@@ -184,25 +184,3 @@ def test_relations_over_two_steps():
     assert combine("narrower", "exact") == "narrower"
     assert combine("broader", "broader") == "broader"
     assert combine("narrower", "broader") == "close"
-
-
-def test_nested_and_shared_labels_are_told(nouns):
-    coco = load_label_map("coco")
-    built = build_tree(nouns, [row.wnid for row in coco.rows])
-    found = lint(place_labels(coco, built.tree, nouns), built.tree, built.cut_edges)
-    assert found == (
-        "'hot dog' lies below 'sandwich': matter > dish > sandwich > hotdog",
-        "'donut' lies below 'cake': matter > food > cake > doughnut",
-    )
-    two = LabelMap("two", [LabelRow("dog", "n02084071"), LabelRow("hound dog", "n02084071")])
-    assert lint(place_labels(two, built.tree, nouns), built.tree) == (
-        "'dog' and 'hound dog' share the node n02084071 (dog)",
-    )
-
-
-def test_labels_that_the_tree_wrongly_sets_apart_are_told(nouns):
-    labels = ["n07695965", "n07697537"]  # sandwich, hot dog
-    built = build_tree(nouns, labels, BuildOptions(hoist_only_leaves=True))
-    space = LabelMap("x", [LabelRow(nouns.name(wnid), wnid) for wnid in labels])
-    found = lint(place_labels(space, built.tree, nouns), built.tree, built.cut_edges)
-    assert found == ("'hotdog' is a kind of 'sandwich', but not below it: the tree lets them exclude each other",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import lzma
-import shutil
 import subprocess
 import sys
 import time
@@ -112,21 +111,6 @@ def test_a_changed_snapshot_fails_the_check(wordnet_dir, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "differs in content" in done.stderr
-
-
-@pytest.fixture
-def nltk_data(wordnet_dir, tmp_path, monkeypatch):
-    """NLTK's layout, from the Debian packages; its reader wants a file `lexnames` (man page lexnames(5WN))."""
-    data = pytest.importorskip("nltk.data")
-    corpus = tmp_path / "corpora" / "wordnet"
-    corpus.mkdir(parents=True)
-    for file in wordnet_dir.iterdir():
-        shutil.copyfile(file, corpus / file.name)
-    kinds = ["3", "3", "4", *["1"] * 26, *["2"] * 15, "3"]
-    (corpus / "lexnames").write_text("".join(f"{i:02d}\tlex.{i}\t{kind}\n" for i, kind in enumerate(kinds)))
-    monkeypatch.setattr(data, "path", [str(tmp_path)])
-    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
-    return corpus
 
 
 def test_both_readers_agree_on_every_synset(nouns, nltk_data):
