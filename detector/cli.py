@@ -264,7 +264,7 @@ def _run_detect(args: argparse.Namespace) -> int:
     if out.exists() and not args.force:
         raise OutputError(f"{out} exists already; choose another --out or replace it with --force")
     _start_tensorflow()
-    from detector.infer import detect, find_images
+    from detector.infer import detect, find_images, lines_for_people
     from detector.run import open_run
 
     paths = find_images(args.images)
@@ -283,14 +283,13 @@ def _run_detect(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
         return 0
-    for entry in result["images"]:
-        found = entry["detections"]
-        print(f"{entry['image']}: {len(found)} found" if found else f"{entry['image']}: nothing above {args.threshold}")
-        for row in found:
-            print(f"  {row['score']:.2f}  {row['path']}")
+    *lines, total = lines_for_people(result, out)
+    for line in lines:
+        print(line)
     if result["unreadable"]:
         print(f"{len(result['unreadable'])} of {len(paths)} images could not be read; see {out}/detections.json")
     print(f"written to {out}/detections.json" + ("" if args.no_pictures else f" and {out}/pictures"))
+    print(total)
     return 0
 
 
@@ -320,7 +319,7 @@ def _run_inspect(args: argparse.Namespace) -> int:
 
     sheet, shown = dataset_sheet(open_dataset(args.dataset), count=args.count, wanted=args.wanted)
     sheet.save(args.out)
-    print(f"{shown} images of {args.dataset} in {args.out}")
+    print(f"{shown} {'image' if shown == 1 else 'images'} of {args.dataset} in {args.out}")
     return 0
 
 
@@ -343,13 +342,14 @@ def add_report(subparsers: Any) -> None:
 
 
 def _run_report(args: argparse.Namespace) -> int:
-    if Path(args.out).exists() and not args.force:
-        raise OutputError(f"{args.out} exists already; choose another --out or replace it with --force")
-    if not Path(args.run_directory, "config.json").exists():
-        raise InputError(f"{args.run_directory!r} is no run directory; `wordtree train` writes one")
-    from detector.report import write_report
+    from detector.report import check_inputs, write_report
 
     detections = Path(args.detections) if args.detections else None
+    check_inputs(Path(args.run_directory), detections)
+    if not Path(args.run_directory, "config.json").exists():
+        raise InputError(f"{args.run_directory!r} is no run directory; `wordtree train` writes one")
+    if Path(args.out).exists() and not args.force:
+        raise OutputError(f"{args.out} exists already; choose another --out or replace it with --force")
     path = write_report(Path(args.run_directory), Path(args.out), datasets=args.data, detections=detections)
     print(f"report in {path}")
     return 0

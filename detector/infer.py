@@ -28,6 +28,7 @@ from schemas.boxes import Box
 from schemas.errors import InputError, OutputError
 
 Log = Callable[[str], None]
+IMAGES_PRINTED, BOXES_PRINTED = 10, 5
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -64,11 +65,18 @@ def load_image(path: str) -> Image.Image | Unreadable:
     """The whole image as RGB, its pixels as they are stored."""
     try:
         fs, name = fsspec.core.url_to_fs(path)
-        image = Image.open(BytesIO(fs.cat_file(name)))
-        return image.convert("RGB")
+        data = fs.cat_file(name)
     except FileNotFoundError:
         return Unreadable(path, "no such file")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
+        return Unreadable(path, " ".join(str(error).split()))
+    if not data:
+        return Unreadable(path, "empty file")
+    try:
+        return Image.open(BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:
+        return Unreadable(path, f"not an image that can be read (begins with {data[:8]!r})")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return Unreadable(path, " ".join(str(error).split()))
 
 
@@ -147,6 +155,28 @@ def detect(
         shutil.rmtree(out)
     partial.rename(out)
     return result
+
+
+def lines_for_people(result: dict[str, Any], out: Path | str) -> list[str]:
+    """What `wordtree detect` prints: the first images, those with objects before the others, and the totals."""
+    entries = result["images"]
+    lines = []
+    shown = sorted(entries, key=lambda entry: not entry["detections"])[:IMAGES_PRINTED]
+    for entry in shown:
+        found = sorted(entry["detections"], key=lambda row: -row["score"])
+        what = f"{len(found)} found" if found else f"nothing above {result['threshold']}"
+        lines.append(f"{entry['image']}: {what}")
+        lines.extend(f"  {row['score']:.2f}  {row['path']}" for row in found[:BOXES_PRINTED])
+        if len(found) > BOXES_PRINTED:
+            lines.append(f"  … and {len(found) - BOXES_PRINTED} more")
+    rest = len(entries) - len(shown)
+    if rest:
+        lines.append(f"… and {rest} more {'image' if rest == 1 else 'images'} in {out}/detections.json")
+    objects = sum(len(entry["detections"]) for entry in entries)
+    images = sum(bool(entry["detections"]) for entry in entries)
+    few = "; lower --threshold to see more" if 2 * images < len(entries) and result["threshold"] > 0 else ""
+    of = f"{len(entries)} {'image' if len(entries) == 1 else 'images'}"
+    return [*lines, f"{objects} {'object' if objects == 1 else 'objects'} in {images} of {of}{few}"]
 
 
 def _batches(paths: Sequence[str], size: int) -> Iterator[tuple[list[tuple[str, Image.Image]], list[Unreadable]]]:

@@ -217,7 +217,9 @@ def train(experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], o
                 trainer.check_weights(done)
                 save_checkpoint(out / "checkpoints", info, trainer.variables())
                 with open(out / "timing.jsonl", "a") as timing:  # for the report; the only file with a clock
-                    timing.write(json.dumps({"step": done, "seconds": round(time.monotonic() - began, 1)}) + "\n")
+                    timing.write(
+                        json.dumps({"from": start, "step": done, "seconds": round(time.monotonic() - began, 1)}) + "\n"
+                    )
     writer.close()
     log(f"trained {config.steps - start} steps in {_clock(time.monotonic() - began)}; run in {out}")
     log(f"next: wordtree evaluate {out} DATASET")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.report.inputs import read_inputs
+from detector.report.inputs import check_inputs, read_inputs
 from detector.report.page import page
 from detector.report.sections import sections, title
 from schemas.errors import OutputError
 
-__all__ = ["write_report"]
+__all__ = ["check_inputs", "write_report"]
 
 
 def write_report(
@@ -34,7 +34,7 @@ def write_report(
         `out`.
 
     Raises:
-        InputError: if `run` is no directory.
+        InputError: if `run` is no directory, or `detections` has no detections.json.
         OutputError: if `out` cannot be written.
     """
     inputs = read_inputs(Path(run), [Path(folder) for folder in datasets], Path(detections) if detections else None)

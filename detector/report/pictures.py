@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from detector.draw import DrawnBox, draw_detections
+from detector.draw import STEP, DrawnBox, draw_detections
 from detector.report.inputs import Inputs, Missing
 from detector.report.truths import VERDICTS, Truth, Verdict, judge, truths_of_images
 from schemas.boxes import Box
@@ -28,6 +28,7 @@ MEANING = {
     "missed": "a truth that nobody found; dashed, with its name",
 }
 ERRORS = ("wrong", "false", "missed")
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def pictures_html(inputs: Inputs) -> str:
@@ -77,7 +78,11 @@ def _verdicts(entries: Sequence[Mapping[str, Any]], inputs: Inputs) -> tuple[dic
             verdicts[number] = judge(entry["detections"], here, inputs.tree)
     if verdicts:
         return verdicts, []
-    return {}, ["No dataset given with --data holds these images with boxes, so hits and misses are not known."]
+    note = "No dataset given with --data holds these images with boxes, so hits and misses are not known."
+    if not isinstance(inputs.evaluations, Missing):
+        names = [str(evaluation["dataset"]) for evaluation in inputs.evaluations]
+        note += f" The run was evaluated on {', '.join(names)}: give that with --data if these are its images."
+    return {}, [note]
 
 
 def _figure(entry: Mapping[str, Any], verdict: Verdict | None, inputs: Inputs) -> str:
@@ -116,17 +121,15 @@ def _said(row: Mapping[str, Any]) -> str:
 
 
 def _picture_uri(entry: Mapping[str, Any], verdict: Verdict | None, folder: Path | None) -> str:
-    """The picture as a data URI: drawn anew with the truth where that is known, else the one that was drawn."""
-    try:
-        if verdict is not None:
-            with Image.open(str(entry["image"])) as original:
-                image = draw_detections(original, [_drawn(row) for row in entry["detections"]], truths=_dashed(verdict))
-        elif folder is not None and entry.get("picture"):
+    """The picture as a data URI: drawn anew, with the truth where that is known; else the one that was drawn."""
+    image = _redrawn(entry, verdict)
+    if image is None and folder is not None and entry.get("picture"):
+        try:
             with Image.open(folder / str(entry["picture"])) as drawn:
                 image = drawn.convert("RGB")
-        else:
+        except UNREADABLE:
             return ""
-    except (OSError, ValueError, SyntaxError):
+    if image is None:
         return ""
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -134,8 +137,22 @@ def _picture_uri(entry: Mapping[str, Any], verdict: Verdict | None, folder: Path
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def _redrawn(entry: Mapping[str, Any], verdict: Verdict | None) -> Image.Image | None:
+    """From the image itself, if it can still be read and has the size that it had."""
+    try:
+        with Image.open(str(entry["image"])) as original:
+            if original.size != (entry.get("width", original.width), entry.get("height", original.height)):
+                return None
+            truths = _dashed(verdict) if verdict else ()
+            return draw_detections(original, [_drawn(row) for row in entry["detections"]], truths=truths)
+    except UNREADABLE:
+        return None
+
+
 def _drawn(row: Mapping[str, Any]) -> DrawnBox:
-    return DrawnBox(box=Box(*row["box"]), caption=_said(row), colour_key=str(row.get("wnid", "")))
+    """With its last name alone: the path stands below the picture and would hide much of it."""
+    name = str(row.get("label") or row.get("path", "").split(STEP)[-1])
+    return DrawnBox(box=Box(*row["box"]), caption=f"{name} {row['score']:.2f}", colour_key=str(row.get("wnid", "")))
 
 
 def _dashed(verdict: Verdict) -> list[DrawnBox]:

@@ -15,6 +15,21 @@ from detector.report.plots import NUM_COLOURS, line_plot, tail_bars, tail_curve
 from wordtree.tree import WordTree
 
 MOST_BARS = 40
+MOST_PRECISION_CARDS = 4
+SHORT_RUN = 300  # steps
+HEADLINE = ("boxed", "unboxed")
+CARD_NAMES = {"boxed": "boxed", "unboxed": "never boxed"}
+GROUP_NAMES = {
+    "boxed": "boxed in training",
+    "unboxed": "never boxed, only labelled",
+    "untrained": "not in the training data",
+}
+HEAD = (
+    '<thead><tr><th scope="col">class</th><th scope="col">path</th><th scope="col" class="num wide">AP50</th>'
+    '<th scope="col" class="num">AP</th><th scope="col" class="num">AP75</th>'
+    '<th scope="col" class="num">truths</th><th scope="col" class="num">boxes in training</th>'
+    '<th scope="col" class="num">labels in training</th></tr></thead>'
+)
 NOT_LOSSES = ("step", "images", "learning_rate", "gradient_norm", "seconds", "images_per_second")
 
 
@@ -48,20 +63,22 @@ def sections(inputs: Inputs) -> list[Section]:
 
 
 def summary_html(inputs: Inputs) -> str:
-    """Cards, and a sentence on what the numbers mean."""
-    cards: list[tuple[str, str, str]] = []
-    rows = inputs.class_rows()
-    for boxed, name in ((True, "AP50, boxed classes"), (False, "AP50, never boxed classes")):
-        found = [row["AP50"] for row in rows if row["boxed"] == boxed and row.get("truths")]
-        if found:
-            cards.append((f"{100 * sum(found) / len(found):.1f} %", name, f"mean of {_count(len(found), 'class')}"))
-        elif not isinstance(inputs.evaluations, Missing):
-            cards.append(("–", name, "no such class was evaluated"))
-    evaluated = () if isinstance(inputs.evaluations, Missing) else [e["dataset"] for e in inputs.evaluations]
-    known = [facts for facts in inputs.datasets if not isinstance(facts, Missing) and facts.path.name not in evaluated]
-    if known:
-        written = sum(facts.manifest.counts.images_written for facts in known)
-        cards.append((f"{written:,}", "training images", f"in {_count(len(known), 'dataset')}"))
+    """Cards, a sentence on what the numbers mean, and what not to conclude from them."""
+    cards = _precision_cards(inputs)
+    if len(cards) > MOST_PRECISION_CARDS:
+        more = f'<p class="note">Only {MOST_PRECISION_CARDS} of {len(cards)} means are shown; all stand below.</p>'
+    else:
+        more = ""
+    cards = cards[:MOST_PRECISION_CARDS]
+    if inputs.trained:
+        written, sets = sum(part.images for part in inputs.trained), len(inputs.trained)
+    else:
+        evaluated = () if isinstance(inputs.evaluations, Missing) else [e["dataset"] for e in inputs.evaluations]
+        known = [facts for facts in inputs.datasets if not isinstance(facts, Missing)]
+        known = [facts for facts in known if facts.path.name not in evaluated]
+        written, sets = sum(facts.manifest.counts.images_written for facts in known), len(known)
+    if sets:
+        cards.append((f"{written:,}", "training images", f"in {_count(sets, 'dataset')}"))
     if not isinstance(inputs.tree, Missing):
         tree = inputs.tree
         cards.append((f"{len(tree):,}", "nodes", f"{int(tree.is_leaf.sum()):,} leaves, {tree.num_groups:,} groups"))
@@ -70,14 +87,54 @@ def summary_html(inputs: Inputs) -> str:
         images = f"{last['images']:,.0f} images seen" if "images" in last else ""
         cards.append((f"{last['step']:,.0f}", "steps", images))
     if inputs.minutes is not None:
-        cards.append((f"{inputs.minutes:.1f}", "minutes", "of training"))
+        how = "of training" if inputs.timed else "by the times of the run's files"
+        cards.append((f"{inputs.minutes:.1f}", "minutes", how))
     items = "".join(
         f'<li><b>{escape(value)}</b><span>{escape(name)}</span><small class="note">{escape(more)}</small></li>'
         for value, name, more in cards
     )
-    parts = [f'<ul class="cards">{items}</ul>', _story(inputs)]
+    parts = [_short_run(inputs), f'<ul class="cards">{items}</ul>', more, _story(inputs), _warnings(inputs)]
     if isinstance(inputs.evaluations, Missing):
         parts.append(inputs.evaluations.html())
+    return "".join(parts)
+
+
+def _precision_cards(inputs: Inputs) -> list[tuple[str, str, str]]:
+    """One for each current evaluation and each group of classes that has a mean in its summary."""
+    cards = []
+    for evaluation in inputs.current():
+        means = []
+        for group in HEADLINE:
+            mean = evaluation["summary"].get(f"AP50_{group}")
+            if mean is not None:
+                count = _count(len(_scored(evaluation, group)), "class")
+                about = f"AP50, {CARD_NAMES[group]} classes — {evaluation['dataset']}"
+                means.append((f"{_percent(mean)} %", about, f"mean of {count}"))
+        cards += means or [("–", f"AP50 — {evaluation['dataset']}", "no class of the training has truths there")]
+    return cards
+
+
+def _short_run(inputs: Inputs) -> str:
+    train = {} if isinstance(inputs.config, Missing) else inputs.config.get("train")
+    steps = train.get("steps") if isinstance(train, dict) else None
+    if not isinstance(steps, int) or steps >= SHORT_RUN:
+        return ""
+    return f'<p class="missing">A short run of {_count(steps, "step")}: the figures mean little.</p>'
+
+
+def _warnings(inputs: Inputs) -> str:
+    """Evaluations of another step, and of training data."""
+    parts = []
+    for evaluation in inputs.stale():
+        name, command = evaluation["dataset"], f"wordtree evaluate {inputs.run.name} {evaluation['dataset']}"
+        parts.append(
+            f'<p class="missing">{escape(name)} was evaluated at step {evaluation["step"]:,}, the run is at '
+            f"{inputs.newest():,}; run <code>{escape(command)}</code> again.</p>"
+        )
+    for evaluation in inputs.current():
+        if inputs.was_trained_on(evaluation):
+            name = escape(evaluation["dataset"])
+            parts.append(f'<p class="missing">{name} was trained on: its figures say nothing about new images.</p>')
     return "".join(parts)
 
 
@@ -85,53 +142,70 @@ def _story(inputs: Inputs) -> str:
     if isinstance(inputs.boxes, Missing) or isinstance(inputs.labels, Missing):
         return ""
     boxed = [wnid for wnid, count in inputs.boxes.items() if count]
-    only = [wnid for wnid, count in inputs.labels.items() if count and not inputs.boxes.get(wnid)]
+    covered = set(boxed)
+    if not isinstance(inputs.tree, Missing):
+        tree = inputs.tree
+        covered.update(tree.names[k] for wnid in boxed if wnid in tree for k in tree.ancestors(tree.index(wnid)))
+    only = {wnid: count for wnid, count in inputs.labels.items() if count and wnid not in covered}
     return (
         f"<p>In training {_count(len(boxed), 'class')} had boxes ({sum(inputs.boxes.values()):,} of them) and "
-        f"{_count(len(only), 'class')} had image labels alone ({sum(inputs.labels.values()):,} labels in all): nobody "
-        "drew a box for any of these. The tree ties them together. AP50 is the average precision where a detection "
-        "counts if it overlaps a true box by at least half (IoU ≥ 0.5).</p>"
+        f"{_count(len(only), 'class')} had image labels alone ({sum(only.values()):,} of them): nobody drew a box for "
+        "any of these, nor for anything below them in the tree, which ties them all together. AP50 is the average "
+        "precision where a detection counts if it overlaps a true box by at least half (IoU ≥ 0.5). A class is called "
+        "boxed if it, or anything below it, had boxes in training, and never boxed if it had image labels alone; "
+        "classes with neither are in none of these means.</p>"
     )
 
 
 def precision_html(inputs: Inputs) -> str:
-    """One table per evaluated dataset, classes with boxes and without apart."""
+    """One table per evaluated dataset: classes with boxes, without, and, folded, those not in the training data."""
     if isinstance(inputs.evaluations, Missing):
         return inputs.evaluations.html()
-    return "".join(_precision_table(evaluation) for evaluation in inputs.evaluations)
+    return _warnings(inputs) + "".join(_precision_table(evaluation) for evaluation in inputs.evaluations)
 
 
 def _precision_table(evaluation: Mapping[str, Any]) -> str:
     summary = evaluation["summary"]
-    images = int(evaluation.get("images", 0))
-    facts = [f"{images:,} images"]
-    facts += [f"{name} {_percent(summary.get(name))}" for name in ("AP", "AP50", "AP75")]
+    step = evaluation["step"]
+    facts = [f"{_count(int(evaluation.get('images', 0)), 'image')}, step {'unknown' if step is None else f'{step:,}'}"]
+    means = ", ".join(f"{name} {_percent(summary.get(name))}" for name in ("AP", "AP50", "AP75"))
+    facts.append(f"all classes with truths: {means}")
     if "seconds" in evaluation:
         facts.append(f"{float(evaluation['seconds']):.0f} s")
-    head = (
-        '<thead><tr><th scope="col">class</th><th scope="col">path</th><th scope="col" class="num wide">AP50</th>'
-        '<th scope="col" class="num">AP</th><th scope="col" class="num">AP75</th>'
-        '<th scope="col" class="num">truths</th><th scope="col" class="num">boxes in training</th>'
-        '<th scope="col" class="num">labels in training</th></tr></thead>'
-    )
-    bodies = []
-    for boxed, kind, key in ((True, "boxed in training", "boxed"), (False, "never boxed", "unboxed")):
-        rows = [row for row in evaluation["classes"] if row["boxed"] == boxed]
-        if not rows:
-            continue
-        rows.sort(key=lambda row: (-1 if row.get("AP50") is None else row["AP50"], row["label"]), reverse=True)
-        mean = _percent(summary.get(f"AP50_{key}"))
-        bodies.append(
-            f'<tbody class="{key}"><tr class="group"><th scope="rowgroup" colspan="2">{kind}: '
-            f'{_count(len(rows), "class")}</th><td class="num"><b>{mean}</b></td><td colspan="5"></td></tr>'
-            f"{''.join(_precision_row(row) for row in rows)}</tbody>"
-        )
-    name = escape(str(evaluation["dataset"]))
+    bodies = "".join(_precision_body(evaluation, group) for group in HEADLINE)
+    rest = _precision_body(evaluation, "untrained")
+    name = escape(evaluation["dataset"])
+    parts = [f"<h3>{name}</h3><p class='note'>{' · '.join(facts)}</p>"]
+    if bodies:
+        parts.append(_scrolling(bodies, f"precision on {name}"))
+    if rest:
+        count = _count(sum(row["group"] == "untrained" for row in evaluation["classes"]), "class")
+        table = _scrolling(rest, f"precision on {name} of classes not in the training data")
+        parts.append(f"<details><summary>{GROUP_NAMES['untrained']}: {count}</summary>{table}</details>")
+    return "".join(parts)
+
+
+def _scrolling(bodies: str, about: str) -> str:
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{about}"><table>{HEAD}{bodies}</table></div>'
+
+
+def _precision_body(evaluation: Mapping[str, Any], group: str) -> str:
+    """The rows of one group below its mean, best first; "" if it has none."""
+    rows = [row for row in evaluation["classes"] if row["group"] == group]
+    if not rows:
+        return ""
+    rows.sort(key=lambda row: (-1 if row.get("AP50") is None else row["AP50"], row["label"]), reverse=True)
+    scored = len(_scored(evaluation, group))
+    count = _count(len(rows), "class") + ("" if scored == len(rows) else f", {scored:,} with truths here")
+    mean = f"<b>{_percent(evaluation['summary'].get(f'AP50_{group}'))}</b>" if group in HEADLINE else ""
     return (
-        f"<h3>{name}</h3><p class='note'>{' · '.join(facts)}</p>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="precision on {name}">'
-        f"<table>{head}{''.join(bodies)}</table></div>"
+        f'<tbody class="{group}"><tr class="group"><th scope="rowgroup" colspan="2">{GROUP_NAMES[group]}: {count}</th>'
+        f'<td class="num">{mean}</td><td colspan="5"></td></tr>{"".join(_precision_row(row) for row in rows)}</tbody>'
     )
+
+
+def _scored(evaluation: Mapping[str, Any], group: str) -> list[dict[str, Any]]:
+    return [row for row in evaluation["classes"] if row["group"] == group and row.get("AP50") is not None]
 
 
 def _precision_row(row: Mapping[str, Any]) -> str:
@@ -159,7 +233,8 @@ def tree_html(inputs: Inputs) -> str:
     note = "" if not isinstance(inputs.boxes, Missing) else inputs.boxes.html()
     return (
         f'<p class="note">{escape(facts)}. One softmax covers each group. Boxes and image labels are those of the '
-        "training data: “2 of 9” is 2 at the node itself, 9 with all below it. AP50 stands where it was evaluated.</p>"
+        "training data: “2 of 9” is 2 at the node itself, 9 with all below it. AP50 stands where it was evaluated; of "
+        "a class evaluated on several datasets, that of the first of them.</p>"
         f'{note}<p><input id="find" type="search" placeholder="search a word or a wnid" aria-label="search the tree"> '
         '<button type="button" id="fold">fold all</button> <span id="told" class="note" role="status"></span></p>'
         '<ul id="tree-rows"></ul><noscript><p class="missing">The tree needs JavaScript.</p></noscript>'

@@ -36,6 +36,14 @@ def test_inputs_of_each_step_were_made_by_an_earlier_one():
     assert "o/report.html" in made
 
 
+def test_quick_demo_says_that_its_figures_mean_little(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "demo_steps", lambda out, quick: ())
+    for quick in (True, False):
+        lines = []
+        run_demo(tmp_path / "out", quick=quick, log=lines.append)
+        assert ("trained for 120 steps alone, so the figures mean little" in lines[-1]) == quick
+
+
 def words_after(words, flag):
     return words[words.index(flag) + 1]
 

@@ -9,17 +9,15 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from detector.report import write_report
-from detector.report.inputs import DatasetFacts, Missing, read_inputs
-from detector.report.plots import line_plot, nice_ticks, smoothed, tail_bars, tail_curve
-from detector.report.sections import script_json
-from detector.report.truths import Truth, judge, truths_of_images
+from detector.report.inputs import DatasetFacts, Missing, check_inputs, read_inputs
+from detector.report.pictures import _drawn
+from detector.report.truths import truths_of_images
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.boxes import Box
 from schemas.errors import InputError, OutputError
@@ -96,7 +94,7 @@ def run(tmp_path):
         "dataset": "eval",
         "images": 2,
         "seconds": 1.5,
-        "summary": {"AP": 0.3, "AP50": 0.6, "AP75": 0.2, "AP50_boxed": 0.75, "AP50_unboxed": None},
+        "summary": {"AP": 0.3, "AP50": 0.6, "AP75": 0.2, "AP50_boxed": 0.75, "AP50_unboxed": 0.5},
         "classes": [extra | row for row in classes],
     }
     (folder / "evaluation").mkdir()
@@ -243,10 +241,46 @@ def test_missing_pictures_leave_the_words(run, pictures, tmp_path):
     assert "hits and misses are not known" in page
 
 
-def test_minutes_come_from_the_log_if_it_has_a_clock(run):
-    assert read_inputs(run, [], None).minutes == 2.5
-    (run / "metrics.jsonl").write_text('{"step": 1, "seconds": 30}\n{"step": 2, "seconds": 90}\n')
-    assert read_inputs(run, [], None).minutes == 2
+def test_minutes_are_summed_over_the_processes_of_the_training(run):
+    inputs = read_inputs(run, [], None)
+    assert (inputs.minutes, inputs.timed) == (2.5, False)  # by the times of the files
+    seconds = ((0, 30), (0, 90), (20, 91), (20, 100), (40, 75))  # the last value of each process: 90, 100, 75
+    rows = [json.dumps({"from": start, "step": 10 * k, "seconds": t}) for k, (start, t) in enumerate(seconds, 1)]
+    (run / "timing.jsonl").write_text("\n".join([*rows, '{"step": 60, "sec']))
+    inputs = read_inputs(run, [], None)
+    assert (inputs.minutes, inputs.timed) == ((90 + 100 + 75) / 60, True)
+
+
+def test_detections_that_are_not_there_are_refused(run, tmp_path):
+    with pytest.raises(InputError, match=r"'\S*nosuch' holds no detections\.json; make it with `wordtree detect RUN"):
+        write_report(run, tmp_path / "report.html", detections=tmp_path / "nosuch")
+    with pytest.raises(InputError, match="no run directory"):
+        check_inputs(tmp_path / "nowhere", None)
+
+
+def test_report_looks_at_its_inputs_before_its_output(run, tmp_path, monkeypatch, capsys):
+    from wordtree.command import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report.html").write_text("old")
+    assert main(["report", str(run), "--detections", "nosuch"]) == 2
+    assert "holds no detections.json" in capsys.readouterr().err
+    assert main(["report", str(run)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_picture_has_the_last_name_and_the_list_below_it_the_path(run, pictures, tmp_path):
+    row = {"box": [0, 0, 1, 1], "wnid": "n4", "path": "figure > triangle > right one", "score": 0.71}
+    assert _drawn(row).caption == "right one 0.71"
+    assert _drawn(row | {"label": "right"}).caption == "right 0.71"
+    folder, paths = pictures
+    first = write_report(run, tmp_path / "a.html", detections=folder).read_text()
+    for picture in (folder / "pictures").iterdir():
+        picture.unlink()
+    assert write_report(run, tmp_path / "b.html", detections=folder).read_text() == first  # drawn from the images
+    for path in paths:
+        Image.new("RGB", (9, 9)).save(path)  # another image by now
+    assert "No picture of it." in write_report(run, tmp_path / "c.html", detections=folder).read_text()
 
 
 def test_resumed_log_counts_each_step_once(run):
@@ -265,53 +299,13 @@ def test_large_tree_is_drawn_row_by_row(run, tmp_path):
     assert out.read_text().count("<li") < 100
 
 
-# Hits and misses, on the tree n1 > (n2 > (n4, n5), n3).
-
-LEFT, RIGHT = Box(0.0, 0.0, 0.4, 0.4), Box(0.5, 0.5, 0.9, 0.9)
-
-
-def said(wnid, box):
-    return {"wnid": wnid, "box": list(box), "score": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("wnid", "word"), [("n2", "right"), ("n4", "finer"), ("n1", "coarser"), ("n3", "wrong"), ("n99", "wrong")]
-)
-def test_detection_is_judged_by_its_place_in_the_tree(wnid, word):
-    verdict = judge([said(wnid, LEFT)], [Truth(LEFT, "n2", "triangle", False)], TREE)
-    assert verdict.counts() == {word: 1}
-
-
-def test_second_detection_of_one_truth_is_false_and_a_free_truth_is_missed():
-    truths = [Truth(LEFT, "n2", "triangle", False), Truth(RIGHT, "n3", "star", False)]
-    verdict = judge([said("n2", LEFT), said("n2", LEFT)], truths, TREE)
-    assert verdict.of_detections == ("right", "false")
-    assert verdict.counts() == {"right": 1, "false": 1, "missed": 1}
-
-
-def test_crowd_takes_many_detections_and_is_never_missed():
-    truths = [Truth(LEFT, "n2", "triangle", True), Truth(RIGHT, "n3", "star", True)]
-    assert judge([said("n2", LEFT), said("n2", LEFT)], truths, TREE).counts() == {"right": 2}
-
-
-def test_half_overlap_counts_and_less_does_not():
-    truth = [Truth(Box(0, 0, 0.4, 0.4), "n2", "triangle", False)]
-    assert judge([said("n2", Box(0, 0, 0.4, 0.2001))], truth, TREE).counts() == {"right": 1}  # IoU 0.50025
-    assert judge([said("n2", Box(0, 0, 0.4, 0.19))], truth, TREE).counts() == {"false": 1, "missed": 1}
-
-
-def test_nothing_found_where_nothing_is_counts_nothing():
-    assert judge([], [], TREE).counts() == {}
-    assert judge([said("n2", LEFT)], [], TREE).counts() == {"false": 1}
-
-
 def test_truths_are_found_by_the_bytes_of_the_image_and_the_deeper_class_stays(tmp_path, pictures, dataset):
     copy = tmp_path / "elsewhere.png"
     copy.write_bytes(pictures[1][0].read_bytes())
     fine = write_rows(
         tmp_path / "fine",
         pictures[1],
-        [(0, "n4", "right one", Box(0.1, 0.1, 0.51, 0.5), False), (0, "n5", "flat one", RIGHT, True)],
+        [(0, "n4", "right one", Box(0.1, 0.1, 0.51, 0.5), False), (0, "n5", "flat one", Box(0.5, 0.5, 0.9, 0.9), True)],
     )
     facts = read_inputs(tmp_path, [dataset, fine], None).datasets
     assert all(isinstance(item, DatasetFacts) for item in facts)
@@ -326,46 +320,6 @@ def test_dataset_without_manifest_is_named(tmp_path):
     (part,) = read_inputs(tmp_path, [tmp_path / "half"], None).datasets
     assert isinstance(part, Missing)
     assert part.what == "The dataset half is missing: there is no manifest.json."
-
-
-# Plots.
-
-
-def test_smoothing_keeps_constants_and_stays_within_the_values():
-    assert smoothed([3.0] * 9, window=4) == pytest.approx([3] * 9)
-    assert smoothed([4.0, 2.0], window=2) == pytest.approx([4, (0.5 * 4 + 2) / 1.5])
-    noise = np.random.default_rng(0).normal(size=50).tolist()
-    assert all(min(noise) <= value <= max(noise) for value in smoothed(noise, window=5))
-    assert smoothed(noise, window=1) == pytest.approx(noise)
-
-
-def test_ticks_are_round_numbers_inside_the_range():
-    assert nice_ticks(0, 900, count=8) == [0, 200, 400, 600, 800]
-    assert nice_ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert nice_ticks(0.02, 3, log=True) == pytest.approx([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2])
-    assert nice_ticks(5, 5) == [5]
-
-
-@pytest.mark.parametrize(
-    "values", [[], [0.0], [1.0], [1.0, 1.0], [0.0, 0.0, 3.0], [float("nan"), 2.0], [1e-9, 1e9], [-1.0, 2.0]]
-)
-@pytest.mark.parametrize("log", [True, False])
-def test_any_numbers_can_be_plotted(values, log):
-    svg = line_plot("p", {"a<b": list(enumerate(values))}, about="<x>", log=log)
-    assert "nan" not in svg.replace("transparent", "")
-    assert "a<b" not in svg
-    assert "Nothing to plot" in svg or svg.count("<svg") == 1
-
-
-def test_long_tails_of_any_length_can_be_plotted():
-    for boxes, labels in (([], []), ([1], [0]), ([5, 1], [9]), (list(range(9000)), [3] * 9000)):
-        assert tail_curve(boxes, labels, about="x").endswith("</svg>")
-    assert "&lt;b&gt;" in tail_bars([("<b>", 3, 0), ("y", 0, 1)], about="x")
-
-
-def test_json_in_a_script_cannot_end_it():
-    assert "<" not in script_json({"a": "</script><!--"})
-    assert json.loads(script_json({"a": "</script>\u2028"})) == {"a": "</script>\u2028"}
 
 
 def test_report_replaces_an_older_one(run, tmp_path):
