@@ -26,7 +26,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/convert_speed.py
-	$(BIN)/python benchmarks/tree_build.py
+	$(BIN)/python benchmarks/train_step.py
 
 $(INSTALLED): setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -38,16 +38,21 @@ class State(Enum):
     NEW = "new"
     UNFINISHED = "unfinished"
     COMPLETE = "complete"
+    DAMAGED = "damaged"
 
 
 def state_of(plan: Plan) -> State:
-    """Whether the output is to be begun, resumed, or complete already.
+    """Whether the output is to be begun, resumed, complete already, or was complete and is damaged.
 
     Raises:
-        OutputError: if OUT holds something else: another conversion, or files that are none of ours.
+        OutputError: if OUT holds something else: another conversion, or files that are none of ours; or if it can be
+            no folder.
     """
     out = plan.job.out
-    folders, names = storage.list_folder(out)
+    try:
+        folders, names = storage.list_folder(out)
+    except OSError as error:
+        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
     if MANIFEST_NAME in names:
         manifest = read_manifest(out)
         wanted = _identity(plan)
@@ -61,7 +66,7 @@ def state_of(plan: Plan) -> State:
             "records": manifest.versions.get("records", ""),
         }
         _refuse_if_different(out, "holds a finished dataset that was made differently", found, wanted)
-        return State.COMPLETE
+        return State.DAMAGED if damage(out, manifest) else State.COMPLETE
     if WORK_FOLDER in folders:
         try:
             data = json.loads(storage.read_bytes(storage.join(out, WORK_FOLDER, PLAN_NAME)))
@@ -79,6 +84,34 @@ def state_of(plan: Plan) -> State:
             "--force to write beside them"
         )
     return State.NEW
+
+
+def damage(out: str, manifest: Manifest) -> str:
+    """What is wrong with a finished dataset's files, as far as names, sizes and row counts tell; "" for nothing."""
+    for shard in manifest.shards:
+        size = storage.size_of(storage.join(out, shard.name))
+        if size != shard.bytes:
+            return f"{shard.name} is missing" if size < 0 else f"{shard.name} has {size} bytes, not {shard.bytes}"
+    counts = manifest.counts
+    for kind, rows in (("index", counts.images_written), ("annotations", counts.annotations_written)):
+        name = f"{manifest.split}.{kind}.parquet"
+        if storage.size_of(storage.join(out, name)) < 0:
+            return f"{name} is missing"
+        if _rows_in(storage.join(out, name)) != rows:
+            return f"{name} is no table of {rows} rows"
+    for name, least in ((LABELS_NAME, 1), (REJECTS_NAME, int(bool(counts.rejected_by_reason)))):
+        size = storage.size_of(storage.join(out, name))
+        if size < least:
+            return f"{name} is {'missing' if size < 0 else 'empty'}"
+    return ""
+
+
+def _rows_in(path: str) -> int:
+    try:
+        with storage.opened(path) as stream:
+            return pq.read_metadata(stream).num_rows
+    except (OSError, pa.ArrowException):
+        return -1
 
 
 def _identity(plan: Plan) -> dict[str, object]:
@@ -113,16 +146,24 @@ def read_manifest(out: str) -> Manifest:
 
 
 def clear(out: str) -> None:
-    """Remove a conversion's own files, the manifest first; others stay."""
+    """Remove a conversion's own files, the manifest first; others stay.
+
+    Raises:
+        OutputError: if OUT can be no folder.
+    """
     storage.remove(storage.join(out, MANIFEST_NAME))
     storage.remove(storage.join(out, WORK_FOLDER))
-    for name in storage.list_folder(out)[1]:
+    try:
+        names = storage.list_folder(out)[1]
+    except OSError as error:
+        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
+    for name in names:
         if _OWN.fullmatch(name) or name in (LABELS_NAME, REJECTS_NAME):
             storage.remove(storage.join(out, name))
 
 
 def begin(plan: Plan) -> None:
-    """Claim OUT for this plan.
+    """Claim OUT for this plan; if it was finished, it is not any more.
 
     Raises:
         OutputError: if nothing can be written there.
@@ -132,6 +173,7 @@ def begin(plan: Plan) -> None:
     try:
         storage.make_folder(work)
         storage.write_bytes(storage.join(work, PLAN_NAME), json.dumps(claim, sort_keys=True).encode(), work)
+        storage.remove(storage.join(plan.job.out, MANIFEST_NAME))
     except OSError as error:
         raise OutputError(f"cannot write to {plan.job.out!r}: {error.strerror or error}") from error
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, _BeamArgumentParser
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner
@@ -20,6 +21,12 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from schemas.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
+_TRACEBACK_LOGGERS = (
+    "apache_beam.runners.common",
+    "apache_beam.runners.portability.fn_api_runner",
+    "apache_beam.runners.portability.local_job_service",
+    "apache_beam.runners.worker",
+)
 
 
 class _StrictParser(_BeamArgumentParser):
@@ -53,6 +60,22 @@ def beam_options(words: Sequence[str], *, workers: int = 1) -> PipelineOptions:
     if workers > 1:
         flags.append(f"--direct_num_workers={workers}")
     return PipelineOptions([*flags, *words])
+
+
+def make_pipeline(words: Sequence[str], *, workers: int = 1) -> beam.Pipeline:
+    """An empty pipeline with its runner; options that the runner misses are told here, before anything is written.
+
+    Raises:
+        ConfigError: see `beam_options`; or if there is no such runner, or it misses an option.
+    """
+    options = beam_options(words, workers=workers)
+    if options.view_as(StandardOptions).runner == LOCAL_RUNNER:
+        for name in _TRACEBACK_LOGGERS:  # what they log, this runner raises too
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return beam.Pipeline(runner=local_runner(workers), options=options)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigError(f"after `--`: {' '.join(str(error).split())}") from error
 
 
 def local_runner(workers: int) -> PipelineRunner | None:

@@ -2,13 +2,15 @@
 
 The default policy, in the order in which it applies:
 
-    image  no file, no bytes, web page, unknown format, broken header, end missing   reject, with its annotations
+    image  no file, no bytes, web page, unknown format, broken header, end missing,
+           too many pixels, a BMP that TensorFlow cannot decode                      reject, with its annotations
            size differs from the annotation's           the file's header is the truth; fixed `image:size_mismatch`
     box    NaN or infinite                              reject `box:not_finite`
            corners the wrong way round                  reject `box:reversed`
            no area                                      reject `box:zero_area`
            nothing of it inside the image               reject `box:outside`
            past the edge                                clip, fixed `box:clipped`
+           a flag that is neither 0 nor 1               unknown, fixed `box:flag_unread`
 
 An image whose boxes are all rejected stays, as background. An image that is only labelled and loses all its labels
 says nothing any more and is rejected as `image:no_label`.
@@ -214,6 +216,8 @@ def _annotation(
         fixed["box:turned"] += 1
     if clipped:
         fixed["box:clipped"] += 1
+    if row.flag_unread:
+        fixed["box:flag_unread"] += 1
     return BoxAnnotation(
         box=box,
         label=entry.label,

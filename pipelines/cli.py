@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from pipelines import storage
 from pipelines.checks import Policy
 from pipelines.plan import IMAGES_PER_SHARD, Options, Plan, make_plan
 from pipelines.sources.base import DatasetSource, load_source, source_names
@@ -76,20 +77,8 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
         default="error",
         help="a class that the label map does not know: stop, or reject its annotations (default: error)",
     )
-    bad = parser.add_argument_group("bad data")
-    bad.add_argument(
-        "--on-bad-box",
-        choices=("clip", "reject"),
-        default="clip",
-        help="a box past the image's edge; boxes without area inside are always rejected (default: clip)",
-    )
-    bad.add_argument(
-        "--on-size-mismatch",
-        choices=("file", "scale", "reject"),
-        default="file",
-        help="annotation and file differ in size: boxes are pixels of the file, of the annotation's size, or the image "
-        "is rejected (default: file)",
-    )
+    if source.has_boxes:
+        _add_box_options(parser.add_argument_group("bad data"))
     output = parser.add_argument_group("output")
     output.add_argument("--split", default="train", metavar="NAME", help="begins the file names (default: train)")
     output.add_argument(
@@ -109,12 +98,30 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
     parser.set_defaults(run=run_convert)
 
 
+def _add_box_options(group: Any) -> None:
+    group.add_argument(
+        "--on-bad-box",
+        choices=("clip", "reject"),
+        default="clip",
+        help="a box past the image's edge; boxes without area inside are always rejected (default: clip)",
+    )
+    group.add_argument(
+        "--on-size-mismatch",
+        choices=("file", "scale", "reject"),
+        default="file",
+        help="annotation and file differ in size: boxes are pixels of the file, of the annotation's size, or the image "
+        "is rejected (default: file)",
+    )
+
+
 def run_convert(args: argparse.Namespace) -> int:
     """Plan, convert, and say what became of everything."""
     source = load_source(args.format).from_args(args)
     if args.workers < 1:
         raise ConfigError(f"--workers is {args.workers}; expected 1 or more")
-    policy = Policy(on_bad_box=args.on_bad_box, on_size_mismatch=args.on_size_mismatch)
+    policy = (
+        Policy(on_bad_box=args.on_bad_box, on_size_mismatch=args.on_size_mismatch) if source.has_boxes else Policy()
+    )
     options = Options(
         labels=args.labels,
         tree=args.tree,
@@ -129,9 +136,9 @@ def run_convert(args: argparse.Namespace) -> int:
     talk = sys.stderr if args.json else sys.stdout
     if args.beam_args:  # mistakes there are told before the plan
         _quiet_beam()
-        from pipelines.beam_options import beam_options
+        from pipelines.beam_options import make_pipeline
 
-        beam_options(args.beam_args, workers=args.workers)
+        make_pipeline(args.beam_args, workers=args.workers)
     print("\n".join(plan.lines()), file=talk, flush=True)
     if args.dry_run:
         print("dry run: nothing was written", file=talk)
@@ -149,8 +156,9 @@ def run_convert(args: argparse.Namespace) -> int:
     seconds = time.monotonic() - begun
     if done.was_complete:
         print(f"{plan.job.out} is complete already; nothing to do", file=talk)
-    else:
-        _print_summary(plan, done.manifest, seconds, talk)
+    _print_counts(plan, done.manifest, talk)
+    if not done.was_complete:
+        _print_speed(done.manifest, seconds, talk)
     if args.json:
         result = {"out": plan.job.out, "was_complete": done.was_complete, "seconds": round(seconds, 3)}
         print(json.dumps({**result, "shards": len(done.manifest.shards), **asdict(done.manifest.counts)}))
@@ -170,9 +178,8 @@ def _quiet_beam() -> None:
         logging.disable(previous)
 
 
-def _print_summary(plan: Plan, manifest: Manifest, seconds: float, stream: TextIO) -> None:
+def _print_counts(plan: Plan, manifest: Manifest, stream: TextIO) -> None:
     counts = manifest.counts
-    megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
     print(f"\n{'':<12}{'read':>12}{'written':>12}{'rejected':>12}", file=stream)
     rows = (
         ("images", counts.images_in, counts.images_written, counts.images_rejected),
@@ -184,8 +191,12 @@ def _print_summary(plan: Plan, manifest: Manifest, seconds: float, stream: TextI
         examples = _first_rejects(plan.job.out)
         for reason, number in counts.rejected_by_reason.items():
             print(f"rejected {number:>10,}  {reason}", file=stream)
-            for example in examples.get(reason, ()):
+            shown = examples.get(reason, [])
+            for example in shown:
                 print(f"{'':<21}{example}", file=stream)
+            if number > len(shown):
+                rest = f"… and {number - len(shown):,} more in {storage.join(plan.job.out, REJECTS_NAME)}"
+                print(f"{'':<21}{rest}", file=stream)
     for reason, number in counts.fixed_by_reason.items():
         print(f"fixed    {number:>10,}  {reason}", file=stream)
     if "image:size_mismatch" in counts.fixed_by_reason and plan.job.policy.on_size_mismatch == "file":
@@ -193,6 +204,11 @@ def _print_summary(plan: Plan, manifest: Manifest, seconds: float, stream: TextI
             "         sizes differ: were the images resized after they were annotated? --on-size-mismatch scale",
             file=stream,
         )
+
+
+def _print_speed(manifest: Manifest, seconds: float, stream: TextIO) -> None:
+    counts = manifest.counts
+    megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
     print(
         f"{megabytes:.1f} MB in {len(manifest.shards)} shards in {seconds:.1f} s: "
         f"{counts.images_in / max(seconds, 1e-9):.0f} images/s, {megabytes / max(seconds, 1e-9):.1f} MB/s",
@@ -202,8 +218,6 @@ def _print_summary(plan: Plan, manifest: Manifest, seconds: float, stream: TextI
 
 def _first_rejects(out: str) -> dict[str, list[str]]:
     """The first few rejects of each reason, as people read them."""
-    from pipelines import storage
-
     first: dict[str, list[str]] = {}
     for line in storage.read_bytes(storage.join(out, REJECTS_NAME)).decode().splitlines():
         row = json.loads(line)

@@ -9,8 +9,10 @@ Rows alone pass the GroupByKey; the step behind it reads each image and writes i
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,14 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
 from pipelines import assembling, storage
-from pipelines.beam_options import beam_options, local_runner
+from pipelines.beam_options import make_pipeline
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
 from pipelines.writing import WORK_FOLDER, read_elements, write_shard
+from schemas.errors import OutputError
 from schemas.manifest import Manifest
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +100,18 @@ def _importable_by_workers() -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
+@contextlib.contextmanager
+def _room_errors(out: str) -> Iterator[None]:
+    """A full disk is the user's to mend. Beam wraps exceptions, across processes as text, so the text is looked at."""
+    try:
+        yield
+    except Exception as error:
+        told = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
+        if not told:
+            raise
+        raise OutputError(f"cannot write to {out!r}: {told}. Make room and run the same command again") from error
+
+
 def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Converted:
     """Carry out a plan; resume it if it was begun.
 
@@ -105,17 +122,23 @@ def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, forc
         force: whether to replace an output that was made differently.
 
     Raises:
-        ConfigError: for flags that Beam does not know.
-        OutputError: if the output folder holds something else and `force` is not given.
+        ConfigError: for flags that Beam does not know, and for those that its runner misses.
+        OutputError: if the output folder holds something else and `force` is not given, or has no room.
     """
-    options = beam_options(beam_args, workers=workers)
-    if force:
-        assembling.clear(plan.job.out)
-    elif assembling.state_of(plan) is assembling.State.COMPLETE:
-        storage.remove(storage.join(plan.job.out, WORK_FOLDER))  # killed right after the manifest
-        return Converted(assembling.read_manifest(plan.job.out), was_complete=True)
-    assembling.begin(plan)
-    logger.info("converting %d images into %d shards", plan.images, plan.job.shards)
-    with _importable_by_workers(), beam.Pipeline(runner=local_runner(workers), options=options) as pipeline:
-        build(pipeline, plan.job)
-    return Converted(assembling.assemble(plan))
+    out = plan.job.out
+    pipeline = make_pipeline(beam_args, workers=workers)
+    state = assembling.State.NEW if force else assembling.state_of(plan)
+    if state is assembling.State.COMPLETE:
+        storage.remove(storage.join(out, WORK_FOLDER))  # killed right after the manifest
+        return Converted(assembling.read_manifest(out), was_complete=True)
+    if state is assembling.State.DAMAGED:
+        wrong = assembling.damage(out, assembling.read_manifest(out))
+        print(f"{out}: {wrong}; converting again", file=sys.stderr)
+    with _room_errors(out):
+        if force:
+            assembling.clear(out)
+        assembling.begin(plan)
+        logger.info("converting %d images into %d shards", plan.images, plan.job.shards)
+        with _importable_by_workers(), pipeline:
+            build(pipeline, plan.job)
+        return Converted(assembling.assemble(plan))

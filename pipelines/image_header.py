@@ -12,6 +12,7 @@ from typing import NamedTuple
 from schemas.errors import RecordError
 from schemas.record import ImageFormat
 
+MAX_PIXELS = 178_956_970  # where Pillow, too, takes an image for a decompression bomb: 0.5 GB as RGB
 _SOF = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 
@@ -29,8 +30,8 @@ def read_header(data: bytes) -> ImageHeader:
     """The header of an encoded image.
 
     Raises:
-        RecordError: with reason `image:empty`, `image:html`, `image:unknown_format`, `image:bad_header` or
-            `image:truncated`.
+        RecordError: with reason `image:empty`, `image:html`, `image:unknown_format`, `image:bad_header`,
+            `image:truncated`, `image:too_many_pixels` or `image:unsupported`.
     """
     if not data:
         raise RecordError("image:empty", "the file has no bytes", found="0 bytes")
@@ -47,6 +48,9 @@ def read_header(data: bytes) -> ImageHeader:
     if header.height <= 0 or header.width <= 0:
         size = f"{header.width} x {header.height}"
         raise RecordError("image:bad_header", f"the header gives a size of {size}", found=size)
+    if header.height * header.width > MAX_PIXELS:
+        size = f"{header.width} x {header.height}"
+        raise RecordError("image:too_many_pixels", f"more than {MAX_PIXELS} pixels", found=size)
     return header
 
 
@@ -116,10 +120,15 @@ def _read_gif(data: bytes) -> ImageHeader:
 
 
 def _read_bmp(data: bytes) -> ImageHeader:
+    """TensorFlow reads neither palettes nor OS/2 headers, and bytes are copied as they are, so these are refused."""
     size, _, _, _, header_size = struct.unpack_from("<IHHII", data, 2)
     width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
     if len(data) < size:
         raise _truncated(data, f"the {size} bytes that the BMP's header promises")
+    (bits,) = struct.unpack_from("<H", data, 24 if header_size == 12 else 28)
+    if header_size == 12 or bits < 24:
+        found = f"{bits} bits per pixel" + (", an OS/2 header" if header_size == 12 else "")
+        raise RecordError("image:unsupported", "TensorFlow decodes BMPs of 24 or 32 bits per pixel only", found=found)
     return ImageHeader("bmp", abs(height), width)  # a negative height means top row first
 
 

@@ -25,6 +25,7 @@ from schemas.manifest import SourceFile
 
 IMAGES_PER_SHARD = 2000  # COCO's train2017 in 60 files of 330 MB; a few files for each reader and worker
 DEFAULT_POLICY = Policy()
+LONGEST_SPLIT = 100  # bytes; file systems take names of 255, and temporary ones are longer
 RECORDS_VERSION = "1"  # raise it when the same input begins to give other bytes
 
 
@@ -78,6 +79,7 @@ class Plan:
         options: as the manifest will state them.
         source_files: annotation files.
         tree: path of the tree, or "".
+        notes: what else people should know about the source.
     """
 
     job: Job
@@ -85,6 +87,7 @@ class Plan:
     options: Mapping[str, Any]
     source_files: tuple[SourceFile, ...]
     tree: str
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The plan for people."""
@@ -96,7 +99,8 @@ class Plan:
         return [
             f"source   {job.source.name}: {paths}" + (f" ({size / 1e6:.1f} MB of annotations)" if size else ""),
             f"images   {self.images} below {job.source.image_root}"
-            + (f" (--limit {self.options['limit']})" if self.options["limit"] else ""),
+            + (f" (--limit {self.options['limit']})" if self.options["limit"] else "")
+            + "".join(f"; {note}" for note in self.notes),
             f"classes  {len(job.space.classes)}{mapped}{dropped}",
             f"tree     {self.tree or 'none'}",
             f"output   {job.out}: {job.shards} shard{'s' * (job.shards != 1)} of split {job.split!r}",
@@ -111,9 +115,17 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         InputError, FormatError, LabelError: see `DatasetSource.survey` and `resolve_classes`.
     """
     _check(options)
+    for role, path in (("OUT", out), *source.options().items()):
+        if "\0" in path or storage.plain_text(path) != path:
+            raise ConfigError(f"{role} is {path!r}; expected a path of Unicode characters without NUL")
+    if not out:
+        raise ConfigError("OUT is empty; expected the folder to make")
     if not storage.is_folder(source.image_root):
         raise InputError(f"image folder {source.image_root!r} does not exist; expected the folder of the images")
-    survey = source.survey()
+    try:
+        survey = source.survey()
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or source.image_root!r}: {error.strerror or error}") from error
     labels = options.labels or source.default_labels
     space = resolve_classes(
         survey.classes, labels, source=source.name, tree_path=options.tree, on_unknown=options.on_unknown_class
@@ -153,7 +165,9 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         limit_key=limit_key,
         fingerprint=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
     )
-    return Plan(job=job, images=images, options=chosen, source_files=survey.files, tree=options.tree)
+    return Plan(
+        job=job, images=images, options=chosen, source_files=survey.files, tree=options.tree, notes=survey.notes
+    )
 
 
 def _check(options: Options) -> None:
@@ -167,6 +181,8 @@ def _check(options: Options) -> None:
         raise ConfigError(
             f"--split is {options.split!r}; expected letters, digits, - and _, since it begins file names"
         )
+    if len(options.split.encode()) > LONGEST_SPLIT:
+        raise ConfigError(f"--split has {len(options.split)} characters; expected at most {LONGEST_SPLIT}")
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ class BoxRow(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=Tru
 
     Attributes:
         class_key: key of the class in the source, see `DatasetClass.key`.
+        flag_unread: whether a flag stood there that could not be read; it is None here, and counted.
         The others are those of `schemas.record.BoxAnnotation`.
     """
 
@@ -42,6 +43,7 @@ class BoxRow(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=Tru
     view: str = ""
     source: str = ""
     confidence: float = 1.0
+    flag_unread: bool = False
 
 
 class LabelRow(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True):

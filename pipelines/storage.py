@@ -6,14 +6,18 @@ Written files appear whole or not at all (rule R11): `writing` yields a temporar
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from schemas.errors import InputError
+from schemas.errors import ConfigError, InputError, RecordError
+
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.ENXIO, errno.ENODEV)
 
 
 def is_remote(path: str) -> bool:
@@ -29,7 +33,14 @@ def join(folder: str, *names: str) -> str:
 def _remote(path: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
-    return url_to_fs(path)
+    try:
+        return url_to_fs(path)
+    except ImportError as error:
+        missing = getattr(error.__cause__, "name", None)
+        advice = f"; pip install {missing.partition('.')[0]}" if missing else ""
+        raise ConfigError(f"{path!r} needs a Python package that is not installed ({error}){advice}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path!r} is on no file system that fsspec knows: {error}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -45,6 +56,37 @@ def read_bytes(path: str) -> bytes:
     return fs.cat_file(inner)
 
 
+def read_item(path: str, missing: str = "image:missing") -> bytes:
+    """One of a dataset's many files, whole. What is wrong with this file alone costs this file alone.
+
+    Raises:
+        RecordError: reason `missing` for no such file, `image:not_a_file` for pipes and devices, `image:unreadable`
+            for what cannot be opened, or `image:bad_path` for what can be no file's name.
+        OSError: trouble of the file system itself.
+    """
+    try:
+        if not is_remote(path):
+            mode = os.stat(path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise RecordError("image:not_a_file", "neither a file nor a folder, but a pipe, socket or device")
+        return read_bytes(path)
+    except FileNotFoundError:
+        raise RecordError(missing, "there is no such file", found=name_of(path)) from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise RecordError("image:unreadable", "the file cannot be read", found=type(error).__name__) from None
+    except ValueError as error:  # a NUL, or what the file system's encoding has no bytes for
+        raise RecordError("image:bad_path", "this can be no file's name", found=str(error)) from None
+    except OSError as error:
+        if error.errno not in _OF_THE_NAME:
+            raise
+        raise RecordError("image:unreadable", "the file cannot be opened", found=error.strerror or "") from None
+
+
+def plain_text(name: str) -> str:
+    """The name as it is, if it is Unicode text; otherwise with the bytes that are none as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def read_source(path: str, what: str) -> bytes:
     """The whole file that a user named.
 
@@ -53,7 +95,7 @@ def read_source(path: str, what: str) -> bytes:
     """
     try:
         return read_bytes(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise InputError(f"{what} {path!r} {reason}") from error
 
@@ -89,7 +131,7 @@ def list_folder(path: str) -> tuple[list[str], list[str]]:
     if not is_remote(path):
         with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
             for entry in entries:
-                (folders if entry.is_dir() else names).append(entry.name)
+                (folders if _is_dir(entry) else names).append(entry.name)
     else:
         fs, inner = _remote(path)
         with contextlib.suppress(FileNotFoundError):
@@ -97,6 +139,30 @@ def list_folder(path: str) -> tuple[list[str], list[str]]:
                 name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
                 (folders if entry["type"] == "directory" else names).append(name)
     return sorted(folders), sorted(names)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to where we may not look: opening it says what is wrong
+        return False
+
+
+def files_below(path: str) -> list[str]:
+    """Sorted paths, relative to the folder, of all files below it; links to folders are not followed."""
+    if not is_remote(path):
+        start = len(os.path.join(path, ""))
+        return sorted(os.path.join(folder, name)[start:] for folder, _, names in os.walk(path) for name in names)
+    fs, inner = _remote(path)
+    return sorted(posixpath.relpath(file, inner) for file in fs.find(inner))
+
+
+def opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    """The file, to read parts of it."""
+    if not is_remote(path):
+        return open(path, "rb")
+    fs, inner = _remote(path)
+    return cast("contextlib.AbstractContextManager[BinaryIO]", fs.open(inner, "rb"))
 
 
 def make_folder(path: str) -> None:

@@ -190,11 +190,9 @@ def read_image(job: Job, row: ImageRow) -> bytes | RecordError:
     if not row.uri:
         return RecordError("image:missing", "the annotation names no file")
     try:
-        return storage.read_bytes(storage.join(job.source.image_root, row.uri))
-    except FileNotFoundError:
-        return RecordError("image:missing", "there is no such file", found=row.uri)
-    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        return RecordError("image:unreadable", "the file cannot be read", found=type(error).__name__)
+        return storage.read_item(storage.join(job.source.image_root, row.uri))
+    except RecordError as error:
+        return error
 
 
 def _fingerprint(job: Job, number: int, ordered: list[bytes]) -> str:

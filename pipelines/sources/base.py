@@ -44,11 +44,13 @@ class Survey:
         image_ids: the distinct images that the annotations name.
         classes: in the order of their ids.
         files: annotation files, with sizes and digests; a folder of small files is one entry.
+        notes: what else the plan should tell people.
     """
 
     image_ids: Sequence[str]
     classes: tuple[DatasetClass, ...]
     files: tuple[SourceFile, ...]
+    notes: tuple[str, ...] = ()
 
 
 class DatasetSource(Protocol):

@@ -27,6 +27,8 @@ from schemas.errors import FormatError
 from schemas.manifest import SourceFile
 
 Id = int | float | str
+LARGEST_CLASS = 2**31 - 1  # labels.pbtxt has int32 ids
+_JSON_NAMES = {type(None): "null", dict: "an object", str: "a string", bool: "a truth value"}
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -102,7 +104,8 @@ class Source:
         data = storage.read_source(self.annotations, "annotation file")
         head = _read_head(data, self.annotations)
         file = SourceFile(path=self.annotations, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        return Survey(list(dict.fromkeys(_text(image.id) for image in head.images)), _classes(head.categories), (file,))
+        classes = _classes(head.categories, self.annotations)
+        return Survey(list(dict.fromkeys(_text(image.id) for image in head.images)), classes, (file,))
 
     def read(self) -> Iterator[Row]:
         """Images in the file's order, each with its annotations; what cannot be an annotation, rejected."""
@@ -110,7 +113,7 @@ class Source:
         data = storage.read_source(self.annotations, "annotation file")
         instances, rejected = _read_instances(data, where)
         yield from rejected
-        known = {item.key for item in _classes(instances.categories)}
+        known = {item.key for item in _classes(instances.categories, where)}
         names = {_text(image.id) for image in instances.images}
         boxes: dict[str, list[BoxRow]] = {}
         seen: set[str] = set()
@@ -176,7 +179,12 @@ def _text(number: Id) -> str:
 
 def _loose_id(value: object) -> str:
     """The id of an entry that may be malformed; "" if that is what is wrong with it."""
-    return _text(value) if isinstance(value, (int, float, str)) else ""
+    return _text(value) if isinstance(value, (int, float, str)) and _is_text(value) else ""
+
+
+def _is_text(value: object) -> bool:
+    """False for a string with half a surrogate pair, which JSON can state and UTF-8 cannot."""
+    return not isinstance(value, str) or storage.plain_text(value) == value
 
 
 def _size(pixels: int | float | None) -> int:
@@ -202,10 +210,19 @@ def _box_row(annotation: _Annotation) -> BoxRow:
     )
 
 
-def _classes(categories: list[_Category] | msgspec.UnsetType) -> tuple[DatasetClass, ...]:
+def _classes(categories: list[_Category] | msgspec.UnsetType, where: str) -> tuple[DatasetClass, ...]:
     """Category ids are kept where they are numbers from 1; otherwise classes are numbered from 1 in their order."""
-    found = {_text(c.id): c.name for c in categories or []}
-    numbers = [int(key) if key.lstrip("-").isdigit() else 0 for key in found]
+    found: dict[str, str] = {}
+    for category in categories or []:
+        key, label = _text(category.id), category.name
+        if not (_is_text(key) and _is_text(label)):
+            raise FormatError(f"{where}: category {key!a} is named {label!a}, which is no Unicode text")
+        if key in found:
+            raise FormatError(f"{where}: category id {key} stands twice ({found[key]!r}, {label!r}); expected it once")
+        found[key] = label
+    numbers = [int(key) if key.isascii() and key.isdecimal() else 0 for key in found]
+    if max(numbers, default=0) > LARGEST_CLASS:
+        raise FormatError(f"{where}: category id {max(numbers)} is too large; expected at most {LARGEST_CLASS}")
     if min(numbers, default=1) < 1:
         return tuple(DatasetClass(key, n, label) for n, (key, label) in enumerate(found.items(), start=1))
     return tuple(sorted((DatasetClass(key, int(key), label) for key, label in found.items()), key=lambda c: c.id))
@@ -214,7 +231,11 @@ def _classes(categories: list[_Category] | msgspec.UnsetType) -> tuple[DatasetCl
 def _read_head(data: bytes, where: str) -> _Head:
     try:
         head = msgspec.json.decode(data, type=_Head)
-    except msgspec.DecodeError:
+        if not data.isascii():
+            data.decode()  # msgspec does not look into what it skips
+        if isinstance(head.annotations, msgspec.Raw) and memoryview(head.annotations)[:1] != b"[":
+            raise ValueError("`annotations` is no list")
+    except (ValueError, RecursionError):  # the slower way knows what is wrong
         head = _convert_head(_read_loosely(data, where), where)
     if head.annotations is msgspec.UNSET:
         raise FormatError(
@@ -245,18 +266,22 @@ def _read_instances(data: bytes, where: str) -> tuple[_Instances, list[Rejected]
     """Typed contents, and what is malformed. Entries that do not decode cost only themselves."""
     try:
         return msgspec.json.decode(data, type=_Instances), []
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         loose = _read_loosely(data, where)
     rejected: list[Rejected] = []
 
-    def convert(field: str, kind: str, entry_type: type) -> list[Any]:
+    def convert(field: str, kind: str, entry_type: type[msgspec.Struct]) -> list[Any]:
         """The entries of one list that have the right types; the others are rejected one by one."""
         good: list[Any] = []
+        names = set(entry_type.__struct_fields__)
         for number, entry in enumerate(loose.get(field) or []):
+            fields = entry if isinstance(entry, dict) else {}
             try:
+                broken = [name for name, value in fields.items() if name in names and not _is_text(value)]
+                if broken:
+                    raise msgspec.ValidationError(f"{broken[0]} is no Unicode text: {fields[broken[0]]!a}")
                 good.append(msgspec.convert(entry, entry_type))
             except msgspec.ValidationError as error:
-                fields = entry if isinstance(entry, dict) else {}
                 rejected.append(
                     Rejected(
                         kind=kind,
@@ -286,6 +311,15 @@ def _read_loosely(data: bytes, where: str) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise FormatError(f"{where} byte {error.start}: not UTF-8 text; expected JSON") from error
-    if not isinstance(loose, dict) or not isinstance(loose.get("images"), list):
+    except RecursionError as error:
+        raise FormatError(f"{where}: lists or objects are nested too deeply for a COCO instances file") from error
+    except ValueError as error:
+        reason = str(error).partition(";")[0]
+        raise FormatError(f"{where}: a number cannot be read ({reason}); expected COCO's ids and sizes") from error
+    if not isinstance(loose, dict) or "images" not in loose:
         raise FormatError(f"{where} is no COCO instances file: expected an object with a list `images`")
+    for field in ("images", "annotations", "categories"):
+        if not isinstance(loose.get(field, []), list):
+            found = _JSON_NAMES.get(type(loose[field]), "a number")
+            raise FormatError(f"{where} is no COCO instances file: `{field}` is {found}; expected a list")
     return loose

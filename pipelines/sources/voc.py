@@ -28,6 +28,8 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True, "": None, "unspecified": None}
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
@@ -40,7 +42,7 @@ class Source:
     image_set: str = ""
 
     name: ClassVar[str] = "voc"
-    help: ClassVar[str] = "boxes from Pascal VOC XML: a devkit, or labelImg folders"
+    help: ClassVar[str] = "boxes from Pascal VOC XML (a devkit, or labelImg folders)"
     example: ClassVar[str] = "wordtree convert voc OUT --devkit VOCdevkit/VOC2012 --set trainval"
     default_labels: ClassVar[str] = "voc"
     has_boxes: ClassVar[bool] = True
@@ -55,6 +57,7 @@ class Source:
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Source:
         if args.devkit and not (args.annotations or args.images):
+            _check_devkit(args.devkit)
             folders = (storage.join(args.devkit, name) for name in ("Annotations", "JPEGImages"))
             list_file = storage.join(args.devkit, "ImageSets", "Main", f"{args.image_set or 'trainval'}.txt")
             return cls(*folders, image_set=list_file)
@@ -82,19 +85,20 @@ class Source:
         labels: set[str] = set()
         size, digest = 0, hashlib.sha256()
         for name in xml_names:
-            data = storage.read_source(storage.join(self.annotations, name), "annotation file")
-            size += len(data)
-            digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+            data = b""
             try:
+                data = storage.read_item(storage.join(self.annotations, name))
                 row, _ = parse_annotation(data, name[:-4])
+                labels.update(box.class_key for box in row.boxes)
             except RecordError:
-                continue  # `read` rejects the image
-            labels.update(box.class_key for box in row.boxes)
+                pass  # `read` rejects the image
+            size += len(data)
+            digest.update(f"{storage.plain_text(name)}\0{hashlib.sha256(data).hexdigest()}\n".encode())
         files = [SourceFile(path=self.annotations, bytes=size, sha256=digest.hexdigest())]
         if self.image_set:
             data = storage.read_source(self.image_set, "image list")
             files.append(SourceFile(path=self.image_set, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
-        return Survey(names, _classes(labels), tuple(files))
+        return Survey([storage.plain_text(name) for name in names], _classes(labels), tuple(files))
 
     def read(self) -> Iterator[Row]:
         """One row an XML file, its image found by the XML's own name; broken XML rejects its image."""
@@ -104,16 +108,20 @@ class Source:
             if ending.lower() in IMAGE_ENDINGS:
                 images[stem] = name  # of several the first in the alphabet: .jpg before .png
         for stem in self._names():
-            uri, xml = images.get(stem, f"{stem}.jpg"), f"{stem}.xml"
+            uri, xml, name = images.get(stem, f"{stem}.jpg"), f"{stem}.xml", storage.plain_text(stem)
             try:
-                try:
-                    data = storage.read_bytes(storage.join(self.annotations, xml))
-                except FileNotFoundError:
-                    raise RecordError("image:no_annotation", f"{xml} does not exist") from None
+                if name != stem:
+                    raise RecordError("image:bad_name", "the file's name is no Unicode text")
+                data = storage.read_item(storage.join(self.annotations, xml), missing="image:no_annotation")
                 row, rejected = parse_annotation(data, stem, uri=uri)
             except RecordError as error:
                 yield Rejected(
-                    kind="image", record=stem, reason=error.reason, found=str(error), where=xml, image_id=stem
+                    kind="image",
+                    record=name,
+                    reason=error.reason,
+                    found=f"{error}: {error.found}" if error.found else str(error),
+                    where=f"{name}.xml",
+                    image_id=name,
                 )
                 continue
             yield from rejected
@@ -136,6 +144,20 @@ class Source:
         return names
 
 
+def _check_devkit(devkit: str) -> None:
+    """Tell the folder above the years' folders from a year's folder.
+
+    Raises:
+        InputError: if the years lie one folder deeper.
+    """
+    if storage.is_folder(storage.join(devkit, "Annotations")):
+        return
+    deeper = [storage.join(devkit, name) for name in storage.list_folder(devkit)[0]]
+    years = [year for year in deeper if storage.is_folder(storage.join(year, "Annotations"))]
+    if years:
+        raise InputError(f"{devkit!r} has no folder Annotations; did you mean --devkit {' or '.join(years[:5])}?")
+
+
 def _classes(labels: set[str]) -> tuple[DatasetClass, ...]:
     """The classes found. VOC's twenty have fixed ids, 1 to 20 in alphabetical order; others are numbered alike."""
     order = VOC_CLASSES if labels <= set(VOC_CLASSES) else sorted(labels)
@@ -146,9 +168,12 @@ def parse_annotation(data: bytes, stem: str, *, uri: str = "") -> tuple[ImageRow
     """One XML file as a row, and its objects that cannot be read.
 
     Raises:
-        RecordError: `image:broken_xml`, or `image:xml_entities` for a document type, which is refused.
+        RecordError: `image:broken_xml`, `image:not_voc` for XML of another kind, or `image:xml_entities` for a
+            document type, which is refused.
     """
     root = _parse_xml(data)
+    if root.tag != "annotation":
+        raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>")
     where = f"{stem}.xml"
     boxes: list[BoxRow] = []
     rejected: list[Rejected] = []
@@ -199,36 +224,43 @@ def _box_row(item: ElementTree.Element) -> BoxRow:
     """One <object>.
 
     Raises:
-        RecordError: `box:malformed`, if name or corners are missing or no numbers.
+        RecordError: `box:malformed`, if name or corners are missing, stand twice or are no numbers.
     """
+    for tag in ("name", "bndbox", *(f"bndbox/{side}" for side in SIDES)):
+        if len(item.findall(tag)) > 1:
+            raise RecordError("box:malformed", f"the object has several <{tag}>; expected one")
     label = (item.findtext("name") or "").strip()
     if not label:
         raise RecordError("box:malformed", "the object has no <name>")
     corners = item.find("bndbox")
     if corners is None:
         raise RecordError("box:malformed", f"object {label!r} has no <bndbox>")
-    texts = {side: corners.findtext(side) for side in ("xmin", "ymin", "xmax", "ymax")}
+    texts = {side: corners.findtext(side) for side in SIDES}
     try:
         sides = {side: float(text or "") for side, text in texts.items()}  # 2011_003353 has 45.70000076293945
     except ValueError:
         raise RecordError("box:malformed", f"object {label!r} has <bndbox> {texts}; expected four numbers") from None
     box = box_from_voc_xyxy(**sides, height=1, width=1)  # height and width 1: stays in pixels
+    flags = [_flag(item.findtext(name)) for name in ("difficult", "truncated", "occluded")]
+    difficult, truncated, occluded = (flag for flag, _ in flags)
     return BoxRow(
         ymin=box.ymin,
         xmin=box.xmin,
         ymax=box.ymax,
         xmax=box.xmax,
         class_key=label,
-        is_difficult=_flag(item.findtext("difficult")),
-        is_truncated=_flag(item.findtext("truncated")),
-        is_occluded=_flag(item.findtext("occluded")),
+        is_difficult=difficult,
+        is_truncated=truncated,
+        is_occluded=occluded,
         view=(item.findtext("pose") or "").strip(),
+        flag_unread=not all(readable for _, readable in flags),
     )
 
 
-def _flag(text: str | None) -> bool | None:
-    """ "0" and "1"; None for absence and for words that are neither."""
-    return {"0": False, "1": True, "false": False, "true": True}.get((text or "").strip().lower())
+def _flag(text: str | None) -> tuple[bool | None, bool]:
+    """A truth value, None where nothing or the format's own "Unspecified" stands; and whether it could be read."""
+    word = (text or "").strip().lower()
+    return FLAGS.get(word), word in FLAGS
 
 
 def _size(text: str | None) -> int:

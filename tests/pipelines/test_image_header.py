@@ -86,3 +86,32 @@ def test_what_is_no_image_has_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(RecordError) as caught:
         read_header(data)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(("width", "height", "fits"), [(178_956_970, 1, True), (13_378, 13_378, False)])
+def test_an_image_of_too_many_pixels_is_refused_unread(jpeg: Jpeg, width: int, height: int, fits: bool) -> None:
+    data = jpeg(kind="PNG")
+    data = data[:16] + width.to_bytes(4, "big") + height.to_bytes(4, "big") + data[24:]
+    if fits:
+        assert read_header(data).width == width
+        return
+    with pytest.raises(RecordError) as caught:
+        read_header(data)
+    assert (caught.value.reason, caught.value.found) == ("image:too_many_pixels", "13378 x 13378")
+
+
+@pytest.mark.parametrize(("mode", "fits"), [("1", False), ("L", False), ("P", False), ("RGB", True), ("RGBA", True)])
+def test_bmps_that_tensorflow_cannot_decode_are_unsupported(mode: str, fits: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new(mode, (5, 9)).save(buffer, "BMP")
+    if fits:
+        assert read_header(buffer.getvalue())[:3] == ("bmp", 9, 5)
+        return
+    with pytest.raises(RecordError) as caught:
+        read_header(buffer.getvalue())
+    assert caught.value.reason == "image:unsupported"
+
+
+def test_a_png_that_only_lost_its_last_chunk_is_truncated(jpeg: Jpeg) -> None:
+    with pytest.raises(RecordError, match="IEND"):
+        read_header(jpeg(kind="PNG")[:-12])

@@ -54,6 +54,9 @@ def test_images_may_lie_one_folder_deeper(root: Path, convert: Callable[..., Any
     (root / DOG / f"{DOG}_1.JPEG").rename(root / DOG / "images" / "deep.JPEG")
     (root / DOG / "boxes.txt").write_text("0 0 1 1")
     assert f"{DOG}/deep" in convert("imagenet", "--images", root).records
+    (root / DOG / "images").rename(root.parent / "elsewhere")
+    (root / DOG / "images").symlink_to(root.parent / "elsewhere")
+    assert f"{DOG}/deep" in convert("imagenet", "--images", root, out="linked").records
 
 
 def test_the_format_is_that_of_the_bytes(root: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any]) -> None:
@@ -103,3 +106,36 @@ def test_a_folder_without_images_is_an_input_error(tmp_path: Path, convert: Call
         (root / DOG).mkdir()
     with pytest.raises(InputError, match=r"does not exist|no class folder|no image"):
         convert("imagenet", "--images", root)
+
+
+def test_every_file_is_written_rejected_or_told_to_be_ignored(
+    root: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any]
+) -> None:
+    (root / DOG / "images").mkdir()
+    (root / DOG / "deep" / "er").mkdir(parents=True)
+    (root / DOG / "deep" / "loop").symlink_to(root)
+    for name in ("x.jpg", f"{DOG}/deep/y.jpg", f"{DOG}/deep/er/z.png", f"{DOG}/images/good.jpg"):
+        (root / name).write_bytes(jpeg())
+    for name in ("a.tiff", "no_ending", "deep/b.tar"):
+        (root / DOG / name).write_bytes(b"?")
+    ignored = [".DS_Store", "wnids.csv", f"{DOG}/.DS_Store", f"{DOG}/Thumbs.db", f"{CAT}/README", f"{DOG}/boxes.txt"]
+    for name in ignored:
+        (root / name).write_bytes(b"")
+    done = convert("imagenet", "--images", root)
+    assert "images   11 below" in done.stdout
+    assert f"; {len(ignored)} other files ignored" in done.stdout
+    assert len(done.records) == 5
+    assert [(r["reason"], r["where"]) for r in done.rejects] == [
+        ("image:unknown_ending", f"{DOG}/a.tiff"),
+        ("image:unknown_ending", f"{DOG}/deep/b.tar"),
+        ("image:not_in_class_folder", f"{DOG}/deep/er/z.png"),
+        ("image:not_in_class_folder", f"{DOG}/deep/y.jpg"),
+        ("image:unknown_ending", f"{DOG}/no_ending"),
+        ("image:not_in_class_folder", "x.jpg"),
+    ]
+    assert (done.counts["images_in"], done.counts["images_rejected"]) == (11, 6)
+
+
+def test_options_of_boxes_are_not_offered(root: Path, convert: Callable[..., Any]) -> None:
+    with pytest.raises(SystemExit):
+        convert("imagenet", "--images", root, "--on-bad-box", "reject")

@@ -171,3 +171,42 @@ def test_rejected_objects_belong_to_their_image(folders: Path) -> None:
     (folders / "xml" / "a.xml").write_bytes(xml("<object/>"))
     rejected = [row for row in source(folders).read() if isinstance(row, Rejected)]
     assert [row.image_id for row in rejected] == ["a"]
+
+
+@pytest.mark.parametrize("root", ["<annotations/>", "<html/>", '<annotation xmlns="http://x.org"/>'])
+def test_xml_of_another_kind_is_no_annotation(root: str) -> None:
+    with pytest.raises(RecordError, match="expected <annotation>") as caught:
+        parse_annotation(root.encode(), "a")
+    assert caught.value.reason == "image:not_voc"
+
+
+@pytest.mark.parametrize("twice", [BOX, "<name>dog</name>", "<xmin>1</xmin>"])
+def test_what_stands_twice_is_malformed(twice: str) -> None:
+    row, rejected = parse_annotation(xml(DOG.replace(twice, twice + twice)), "a")
+    assert not row.boxes
+    assert [r.reason for r in rejected] == ["box:malformed"]
+    assert "several <" in rejected[0].found
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unread"),
+    [
+        ("1", True, False),
+        (" 0.0", False, False),
+        ("1.0", True, False),
+        ("Unspecified", None, False),
+        ("", None, False),
+        ("2", None, True),
+        ("yes", None, True),
+    ],
+)
+def test_flags_in_other_words_are_unknown(text: str, value: bool | None, unread: bool) -> None:
+    box = boxes(DOG.replace("<difficult>0", f"<difficult>{text}"))[0]
+    assert (box.is_difficult, box.flag_unread) == (value, unread)
+
+
+def test_flags_that_cannot_be_read_are_counted(folders: Path, convert: Callable[..., Any]) -> None:
+    (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("<difficult>0", "<difficult>maybe")))
+    done = convert("voc", "--annotations", folders / "xml", "--images", folders / "images")
+    assert done.counts["fixed_by_reason"] == {"box:flag_unread": 1}
+    assert len(done.records["a"].boxes) == 1
