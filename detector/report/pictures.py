@@ -32,12 +32,13 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def pictures_html(inputs: Inputs) -> str:
-    """The first MOST_PICTURES pictures, with what was right and wrong in them."""
+    """At most MOST_PICTURES pictures, taken evenly from all, with what was right and wrong in them."""
     found = inputs.detections
     if isinstance(found, Missing):
         return found.html()
     entries = found["images"]
-    shown = entries[:MOST_PICTURES]
+    step = max(1, -(-len(entries) // MOST_PICTURES))  # images of one class often stand together: take every n-th
+    shown = entries[::step]
     verdicts, notes = _verdicts(shown, inputs)
     figures = "".join(_figure(entry, verdicts.get(number), inputs) for number, entry in enumerate(shown))
     total: dict[str, int] = {}
@@ -58,7 +59,7 @@ def pictures_html(inputs: Inputs) -> str:
             '<button type="button" aria-pressed="false" data-show="errors">with errors</button></p>'
         )
     if len(entries) > len(shown):
-        parts.append(f'<p class="note">The first {len(shown)} of {len(entries):,} pictures.</p>')
+        parts.append(f'<p class="note">{len(shown)} of {len(entries):,} pictures, evenly taken.</p>')
     return "".join([*parts, f'<div class="pictures">{figures}</div>'])
 
 
