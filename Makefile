@@ -27,6 +27,9 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/convert_speed.py
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/tree_build.py
+	$(BIN)/python benchmarks/tree_softmax.py
+	$(BIN)/python benchmarks/mapper_speed.py
 
 $(INSTALLED): setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -98,6 +98,7 @@ def add_build(commands: Any) -> None:
     build.add_argument("--compare", metavar="TREE", help="tell every difference from this published tree")
     build.add_argument("--force", action="store_true", help="replace a tree directory with another content")
     build.add_argument("--dry-run", action="store_true", help="build and print, but write nothing")
+    build.add_argument("--verbose", action="store_true", help="tell everything to look at in words, as in lint.tsv")
     build.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
@@ -105,6 +106,7 @@ def run_build(args: argparse.Namespace) -> int:
     """Build a tree and write its directory."""
     from wordtree.build import build_tree
     from wordtree.files import placed_spaces, read_tree, table, write_tree_directory
+    from wordtree.label_names import own_names
     from wordtree.lint import lint, lint_lines
     from wordtree.mapping import load_label_map
     from wordtree.recipes import DIFFERENCE_COLUMNS, compare_trees, comparison_lines, comparison_rows
@@ -129,7 +131,8 @@ def run_build(args: argparse.Namespace) -> int:
     say(f"options  {describe_options(options)}\n")
     built = build_tree(wordnet, wnids, options)
     tree = built.tree
-    findings = lint(tree, placed_spaces(built, spaces, wordnet), built.cut_edges)
+    placed = placed_spaces(built, spaces, wordnet)
+    findings = lint(tree, placed, built.cut_edges)
     comparison = None if published is None else compare_trees(built, published, wordnet)
     extra = (
         {}
@@ -161,12 +164,14 @@ def run_build(args: argparse.Namespace) -> int:
         print(json.dumps(facts | {"out": args.out, "written": written, "seconds": round(seconds, 3)}))
         return 0
     marked = [tree.index(label) for label in built.labels]
-    for line in tree_lines(tree, marked=marked, max_depth=fitting_depth(tree, MOST_LINES), most=MOST_LINES):
+    for line in tree_lines(
+        tree, marked=marked, named=own_names(tree, placed), max_depth=fitting_depth(tree, MOST_LINES), most=MOST_LINES
+    ):
         print(line)
     print("\n* is a label\n")
     for lines in (
         left_out_lines(built, wordnet),
-        lint_lines(findings, full_in="lint.tsv"),
+        lint_lines(findings, verbose=args.verbose, full_in="" if args.dry_run else "lint.tsv"),
         [] if comparison is None else comparison_lines(comparison, wordnet),
     ):
         for line in lines:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wordtree.cli_parts import add_parser, add_tree_argument
+from wordtree.cli_parts import add_parser, add_tree_argument, not_negative
 
 if TYPE_CHECKING:
     from wordtree.tree import WordTree
@@ -19,7 +19,10 @@ def add_check(commands: Any) -> None:
         commands, "check", "read a tree, check it and print facts", "  wordtree tree check 9k.tree", run=run_check
     )
     add_tree_argument(check)
-    check.add_argument("--most", type=int, default=10, metavar="N", help="findings told in words (default 10)")
+    check.add_argument(
+        "--most", type=not_negative, default=2, metavar="N", help="examples of each kind of finding (default 2)"
+    )
+    check.add_argument("--verbose", action="store_true", help="tell every warning in words")
     check.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
@@ -47,7 +50,7 @@ def run_check(args: argparse.Namespace) -> int:
     for key, value in facts.items():
         text = ", ".join(f"{k} ({v})" for k, v in value.items()) if isinstance(value, dict) else value
         print(f"{key.replace('_', ' '):<10} {text:,}" if isinstance(text, int) else f"{key:<10} {text}")
-    for line in lint_lines(findings, most=args.most):
+    for line in lint_lines(findings, examples=args.most, verbose=args.verbose):
         print(line)
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ConfigError, LabelError, OutputError
-from wordtree.cli_parts import add_parser
+from wordtree.cli_parts import add_parser, data_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,8 @@ def run_map(args: argparse.Namespace) -> int:
         raise ConfigError("--format map is for the terminal; --out writes a .map beside the table by itself")
     if args.json and args.out is None:
         raise ConfigError("--json tells what was written; add --out")
+    if args.out == "":
+        raise ConfigError("--out is empty; expected a directory")
     source = read_labels(args.labels)
     tree = read_tree(args.tree) if args.tree else None
     if args.format == "map" and tree is None:
@@ -85,9 +87,7 @@ def run_map(args: argparse.Namespace) -> int:
     mapped = map_labels(source, matcher, decisions=_decisions(args.reviewed, matcher.wordnet), accept=accept)
     if args.out is None:
         darknet = args.format == "map" and tree is not None
-        sys.stdout.write(
-            _map_text(mapped, tree, matcher.wordnet) if darknet else map_table(mapped, matcher.wordnet, tree)
-        )
+        data_out(_map_text(mapped, tree, matcher.wordnet) if darknet else map_table(mapped, matcher.wordnet, tree))
         waiting = sum(not row.wnid for row in mapped)
         if waiting:
             print(f"{waiting} of {len(mapped)} labels wait for a review: write them with --out DIR", file=sys.stderr)

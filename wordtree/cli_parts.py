@@ -1,15 +1,12 @@
-"""What the commands of `wordtree tree` share: a parser with an example, TREE, NODE, SPEC."""
+"""What the commands of `wordtree tree` share: a parser with an example, TREE, SPEC, numbers, output for programs."""
 
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Callable
 from typing import Any
-
-from schemas.errors import LabelError
-from wordtree.text_files import read_columns
-
-__all__ = ["SPEC_HELP", "add_parser", "add_tree_argument", "find_node", "read_columns"]
 
 SPEC_HELP = """\
 a label space is one of
@@ -48,20 +45,16 @@ def add_tree_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tree", metavar="TREE", help="a tree directory, or a .tree, .json or .pbtxt file")
 
 
-def find_node(tree: Any, word: str) -> int:
-    """The node that a person means: a name, a node's number, or a display name that occurs once.
+def not_negative(text: str) -> int:
+    """The type of an option that takes 0, 1, 2, ..."""
+    if not text.isdecimal() or len(text) > 9:
+        found = text if len(text) <= 20 else text[:20] + "…"
+        raise argparse.ArgumentTypeError(f"found {found!r}; expected a whole number, 0 or more")
+    return int(text)
 
-    Raises:
-        LabelError: there is none, or several.
-    """
-    if word in tree:
-        return tree.index(word)
-    if word.isdecimal() and int(word) < len(tree):
-        return int(word)
-    nodes = [node for node, shown in enumerate(tree.display_names) if shown.casefold() == word.casefold()]
-    if len(nodes) == 1:
-        return nodes[0]
-    if nodes:
-        told = ", ".join(f"{tree.names[node]} ({tree.describe_path(node)})" for node in nodes[:5])
-        raise LabelError(f"{word!r} is the word of {len(nodes)} nodes; expected one of {told}")
-    return tree.index(word)
+
+def data_out(text: str) -> None:
+    """Print what another program will read: in UTF-8, whatever the terminal speaks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(text)

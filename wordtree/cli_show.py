@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ConfigError, FormatError
-from wordtree.cli_parts import add_parser, add_tree_argument, find_node, read_columns
+from wordtree.cli_parts import add_parser, add_tree_argument, data_out, not_negative
+from wordtree.label_names import find_node, name_of, own_names
+from wordtree.text_files import read_columns
 
 if TYPE_CHECKING:
     from wordtree.files import TreeDirectory
     from wordtree.show_data import TreeData
     from wordtree.tree import WordTree
 
+MOST_DIGITS = 18
 IMAGES_PER_NODE, MAX_IMAGE_KB, MAX_PAGE_MB = 8, 150, 5.0
 
 
@@ -34,9 +37,11 @@ def add_show(commands: Any) -> None:
         run=run_show,
     )
     add_tree_argument(show)
-    show.add_argument("--root", metavar="NODE", help="show what is below this node: a wnid, a word or a number")
-    show.add_argument("--depth", type=_not_negative, metavar="D", help="levels below the top ones")
-    show.add_argument("--most", type=_not_negative, metavar="N", help="the most lines")
+    show.add_argument(
+        "--root", metavar="NODE", help="show what is below this node: a wnid, a word, a label or a number"
+    )
+    show.add_argument("--depth", type=not_negative, metavar="D", help="levels below the top ones")
+    show.add_argument("--most", type=not_negative, metavar="N", help="the most lines")
     numbers = show.add_mutually_exclusive_group()
     numbers.add_argument("--counts", metavar="FILE", help="table with columns wnid and count, shown at the nodes")
     numbers.add_argument(
@@ -49,13 +54,13 @@ def add_show(commands: Any) -> None:
         default="order",
         help="siblings: as in the tree, by word, by count",
     )
-    show.add_argument("--width", type=_not_negative, metavar="N", help="cut lines here; the terminal's if left out")
+    show.add_argument("--width", type=not_negative, metavar="N", help="cut lines here; the terminal's if left out")
     show.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="auto: only on a terminal")
     show.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     page = show.add_argument_group("a page for the browser")
     page.add_argument("--html", metavar="FILE", help="write an interactive page: one file, no network")
-    page.add_argument("--images", type=_not_negative, metavar="N", help=f"images per node; {IMAGES_PER_NODE}")
-    page.add_argument("--max-image-kb", type=_not_negative, metavar="KB", help=f"no larger images; {MAX_IMAGE_KB}")
+    page.add_argument("--images", type=not_negative, metavar="N", help=f"images per node; {IMAGES_PER_NODE}")
+    page.add_argument("--max-image-kb", type=not_negative, metavar="KB", help=f"no larger images; {MAX_IMAGE_KB}")
     page.add_argument("--max-page-mb", type=float, metavar="MB", help=f"all images together; {MAX_PAGE_MB:g}")
     page.add_argument("--force", action="store_true", help="replace FILE")
 
@@ -75,7 +80,7 @@ def add_export(commands: Any) -> None:
         "--format", choices=("tree", "json", "pbtxt", "open-images", "dot", "svg", "html"), required=True
     )
     export.add_argument("--root", metavar="NODE", help="dot and svg: only this node and what is below it")
-    export.add_argument("--depth", type=_not_negative, metavar="D", help="dot and svg: levels below the top ones")
+    export.add_argument("--depth", type=not_negative, metavar="D", help="dot and svg: levels below the top ones")
     export.add_argument("--out", metavar="FILE", help="where to write; the terminal if left out")
     export.add_argument("--force", action="store_true", help="replace FILE")
 
@@ -91,14 +96,14 @@ def run_show(args: argparse.Namespace) -> int:
         raise ConfigError(f"{'--used' if args.used else '--sort count'} needs counts: give --data or --counts")
     inside = read_any_tree(args.tree)
     tree = inside.tree
-    root = None if args.root is None else find_node(tree, args.root)
+    root = None if args.root is None else find_node(tree, args.root, inside.spaces, inside.aliases)
     if args.html:
         if root is not None or args.depth is not None:
             raise ConfigError("--html shows the whole tree; leave --root and --depth to the page")
         return _write_page(args, inside)
     data = _read_data(args, tree, images=0)
     if args.json:
-        print(json.dumps(_json_nodes(args, tree, root, data), ensure_ascii=False))
+        print(json.dumps(_json_nodes(args, inside, root, data), ensure_ascii=False))
         return 0
     terminal = sys.stdout.isatty()
     width = args.width or (shutil.get_terminal_size().columns if terminal else None)
@@ -107,7 +112,8 @@ def run_show(args: argparse.Namespace) -> int:
     )
     if root is not None:
         print(tree.describe_path(root))
-    for line in tree_lines(
+    labels = _labels(inside)
+    lines = tree_lines(
         tree,
         root=root,
         max_depth=args.depth,
@@ -115,10 +121,15 @@ def run_show(args: argparse.Namespace) -> int:
         most=args.most,
         used=args.used,
         sort=args.sort,
+        marked=labels,
+        named=own_names(tree, inside.spaces),
         width=width,
         color=color,
-    ):
+    )
+    for line in lines:
         print(line)
+    if labels:
+        print("\n* is a label")
     for note in data.notes:
         print(f"look at  {note}", file=sys.stderr)
     return 0
@@ -135,10 +146,10 @@ def run_export(args: argparse.Namespace) -> int:
 
     inside = read_any_tree(args.tree)
     tree = inside.tree
-    root = None if args.root is None else find_node(tree, args.root)
+    root = None if args.root is None else find_node(tree, args.root, inside.spaces, inside.aliases)
     if args.format not in ("dot", "svg") and (root is not None or args.depth is not None):
         raise ConfigError(f"--format {args.format} writes the whole tree; --root and --depth are for dot and svg")
-    labels = sorted({label.node for labels in inside.spaces.values() for label in labels})
+    labels = _labels(inside)
     writers: dict[str, Callable[[], str]] = {
         "tree": lambda: tree_text(tree),
         "json": lambda: tree_json(tree),
@@ -150,7 +161,7 @@ def run_export(args: argparse.Namespace) -> int:
     }
     text = writers[args.format]()
     if args.out is None:
-        sys.stdout.write(text)
+        data_out(text)
         return 0
     written = write_text_file(args.out, text, force=args.force)
     print(f"{args.out}: {'written' if written else 'has this very content already; left as it is'}")
@@ -166,6 +177,11 @@ def read_any_tree(path: str) -> TreeDirectory:
     return TreeDirectory(read_tree(path), (), {}, {})
 
 
+def _labels(inside: TreeDirectory) -> list[int]:
+    """The nodes that labels stand on, ascending."""
+    return sorted({label.node for labels in inside.spaces.values() for label in labels})
+
+
 def page_title(path: str) -> str:
     """What the page of a tree is called: the name of its file or directory."""
     return Path(path).resolve().name
@@ -175,8 +191,8 @@ def read_counts(path: str) -> dict[str, int]:
     """wnid -> number, from a table with columns wnid and count."""
     counts: dict[str, int] = {}
     for line, (wnid, count) in read_columns(Path(path), ("wnid", "count")):
-        if not count.isdecimal():
-            raise FormatError(f"{path} line {line}: found count {count!r}; expected a whole number")
+        if not count.isdecimal() or len(count) > MOST_DIGITS:
+            raise FormatError(f"{path} line {line}: found count {count[:40]!r}; expected a whole number")
         counts[wnid] = counts.get(wnid, 0) + int(count)
     return counts
 
@@ -226,10 +242,16 @@ def _write_page(args: argparse.Namespace, inside: TreeDirectory) -> int:
     return 0
 
 
-def _json_nodes(args: argparse.Namespace, tree: WordTree, root: int | None, data: TreeData) -> dict[str, Any]:
+def _json_nodes(args: argparse.Namespace, inside: TreeDirectory, root: int | None, data: TreeData) -> dict[str, Any]:
     """The nodes that the text would show."""
     from wordtree.show import shown_nodes, subtree_sums
 
+    tree = inside.tree
+    labels: dict[int, list[str]] = {}
+    for space in inside.spaces.values():
+        for label in space:
+            names = labels.setdefault(label.node, [])
+            names += [] if name_of(label) in names else [name_of(label)]
     weight = [sum(row) for row in zip(*data.counts.values(), strict=True)] if data.counts else None
     totals = {name: subtree_sums(tree, own) for name, own in data.counts.items()}
     shown = shown_nodes(tree, root=root, max_depth=args.depth, weight=weight, used=args.used, sort=args.sort)
@@ -240,6 +262,7 @@ def _json_nodes(args: argparse.Namespace, tree: WordTree, root: int | None, data
             "display_name": tree.display_names[line.node],
             "parent": int(tree.parent[line.node]),
             "depth": int(tree.depth[line.node]),
+            **({"labels": labels[line.node]} if line.node in labels else {}),
             **({"hidden_below": line.hidden} if line.hidden else {}),
             **{
                 name: {"own": own[line.node], "with_below": totals[name][line.node]}
@@ -249,10 +272,3 @@ def _json_nodes(args: argparse.Namespace, tree: WordTree, root: int | None, data
         for line in shown[: args.most]
     ]
     return {"tree": args.tree, "digest": tree.digest(), "nodes": nodes, "notes": list(data.notes)}
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"found {number}; expected 0 or more")
-    return number

@@ -12,7 +12,9 @@ What stands after `--` is left for Apache Beam, in `args.beam_args`. Left of it 
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
+import io
 import os
 import signal
 import sys
@@ -45,9 +47,37 @@ FILE_ERRNOS = {
 }  # fmt: skip
 
 
+PLAIN_SIGNS = "wordtree.plain-signs"
+ASCII_SIGNS = {
+    "├": "|", "└": "`", "│": "|", "─": "-", "…": "...", "·": ".", "×": "x", "→": "->", "≤": "<=", "≥": ">=", "±": "+-",
+    "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "°": "deg", "²": "2",
+}  # fmt: skip
+
+
 def _terminate(number: int, _frame: object) -> None:
     """SIGTERM, which clusters send before they take a machine away, is an interruption like Ctrl-C."""
     raise KeyboardInterrupt(number)
+
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    """For terminals that do not speak UTF-8: tree branches and other signs in ASCII, `?` for the rest."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(ASCII_SIGNS.get(sign, "?") for sign in signs), error.end
+
+
+codecs.register_error(PLAIN_SIGNS, _plain_signs)
+
+
+def _printable(text: str) -> str:
+    """Control characters of a user's file, which would move the cursor, as Python writes them."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def _drop_output() -> None:
+    """Forget what is still to be printed: nobody can take it, and Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,26 +103,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, beam_args = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     args = build_parser().parse_args(words)
     args.beam_args = beam_args
+    if sys.stdout is None:
+        told = f"wordtree {args.command}: standard output is closed; send it to a file, or to /dev/null"
+        if sys.stderr is not None:
+            print(told, file=sys.stderr)
+        return 2
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors=PLAIN_SIGNS)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
         if beam_args and args.command != "convert":
             raise WordTreeError(f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(beam_args)!r}")
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
     except WordTreeError as error:
         if args.debug:
             raise
-        print(f"wordtree {args.command}: {error}", file=sys.stderr)
+        print(f"wordtree {args.command}: {_printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         code = interrupt.args[0] if interrupt.args else signal.SIGINT
         print(f"wordtree {args.command}: interrupted; run the same command again to resume", file=sys.stderr)
         return 128 + code
     except BrokenPipeError:  # what reads our output went away: stop as other programs do, not with success
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
         if args.debug or error.errno not in FILE_ERRNOS:
             raise
-        print(f"wordtree {args.command}: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        if error.filename is None and error.errno == errno.ENOSPC:  # a full disk behind `> file`
+            _drop_output()
+        print(f"wordtree {args.command}: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
         return 2

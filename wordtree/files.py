@@ -3,7 +3,7 @@
     DIR/
       wordtree.tree  wordtree.names  wordtree.labels    as darknet reads them
       wordtree.json  wordtree.pbtxt                     the same tree for other programs
-      cut_edges.tsv                                     is-a relations of WordNet that the tree leaves out
+      cut_edges.tsv                                     is-a relations of WordNet that the tree leaves out, with names
       labels/SPACE.tsv  labels/SPACE.map                where the classes of a data set stand in the tree
       left_out.tsv                                      classes that were asked for and are no nodes
       lint.tsv                                          what a person should look at
@@ -54,6 +54,7 @@ STEM = "wordtree"
 SPACE_COLUMNS = ("label", "wnid", "node", "node_wnid", "relation", "display_name", "aliases")
 LEFT_OUT_COLUMNS = ("space", "label", "wnid", "below", "display_name")
 CUT_COLUMNS = ("child", "hypernym", "child_node", "hypernym_node")
+CUT_NAMES = ("child_name", "hypernym_name")  # for people; not read back
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def read_tree_directory(path: str | os.PathLike[str]) -> TreeDirectory:
 
 def _read_cut_edges(file: Path, tree: WordTree) -> tuple[CutEdge, ...]:
     edges: list[CutEdge] = []
-    for line, row in _read_table(file, CUT_COLUMNS):
+    for line, row in _read_table(file, CUT_COLUMNS, more=CUT_NAMES):
         for name, node in ((row["child"], row["child_node"]), (row["hypernym"], row["hypernym_node"])):
             if name not in tree or node != str(tree.index(name)):
                 raise TreeError(f"{file} line {line}: node {node} is not {name!r} in {STEM}.tree")
@@ -256,8 +257,8 @@ def directory_content(
             ((name, row.label, row.wnid, below[row.wnid], row.display_name) for name, row in left_out),
         ),
         "cut_edges.tsv": table(
-            CUT_COLUMNS,
-            ((e.child, e.hypernym, str(tree.index(e.child)), str(tree.index(e.hypernym))) for e in built.cut_edges),
+            CUT_COLUMNS + CUT_NAMES,
+            (_cut_cells(edge.child, edge.hypernym, tree) for edge in built.cut_edges),
         ),
     }
     for space in spaces:
@@ -278,6 +279,11 @@ def directory_content(
     }
     texts["build.json"] = json.dumps(about, indent=2, sort_keys=True) + "\n"
     return {name: text.encode() for name, text in texts.items()}
+
+
+def _cut_cells(child: str, hypernym: str, tree: WordTree) -> tuple[str, ...]:
+    nodes = tree.index(child), tree.index(hypernym)
+    return child, hypernym, *map(str, nodes), *(tree.display_names[node] for node in nodes)
 
 
 def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) -> str:
@@ -330,18 +336,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return buffer.getvalue()
 
 
-def _read_table(file: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line, row) of a table written by `table`."""
+def _read_table(file: Path, columns: Sequence[str], more: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """(line, row) of a table written by `table`; the columns `more` may be missing, in older directories."""
     reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t")
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         header = next(reader, [])
-        if tuple(header) != tuple(columns):
-            raise FormatError(f"{file} line 1: found columns {', '.join(header)}; expected {', '.join(columns)}")
+        if tuple(header) not in (tuple(columns), (*columns, *more)):
+            raise FormatError(
+                f"{file} line 1: found columns {', '.join(header)}; expected {', '.join((*columns, *more))}"
+            )
         for cells in reader:
-            if len(cells) != len(columns):
-                raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(columns)}")
-            rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+            if len(cells) != len(header):
+                raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(header)}")
+            rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         raise FormatError(f"{file} line {reader.line_num}: {error}") from error
     return rows

@@ -112,11 +112,19 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
         reader = csv.reader(body, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         reader = csv.reader(body, strict=True)
-    columns = [column.strip().casefold() for column in next(reader)]
+    try:
+        columns = [column.strip().casefold() for column in next(reader)]
+    except csv.Error as error:
+        raise FormatError(f"{where} line {skip + 1}: {error}") from error
     label_column = next((columns.index(column) for column in LABEL_COLUMNS if column in columns), None)
     if label_column is None or "wnid" not in columns:
         missing = "wnid" if label_column is not None else f"label (or {', '.join(LABEL_COLUMNS[1:])})"
-        hint = f"; for a list of wnids write imagenet:{where}" if WNID_LINE.match(header_line) else ""
+        if WNID_LINE.match(header_line):
+            hint = f"; for a list of wnids write imagenet:{where}"
+        elif len(columns) == 1:
+            hint = f"; for a list of names, run `wordtree tree map {where} --out maps` first"
+        else:
+            hint = f"; `wordtree tree map {where}` proposes wnids" if missing == "wnid" else ""
         raise FormatError(
             f"{where} line {skip + 1}: found columns {', '.join(columns)}; column {missing} is missing{hint}"
         )

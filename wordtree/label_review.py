@@ -134,7 +134,7 @@ def _given(label: SourceLabel, source: LabelSource, matcher: Matcher) -> MappedL
             raise LabelError(f"{source.where}{place}: {unknown_wnid(matcher.wordnet, label.wnid)}")
         return MappedLabel(label, label.wnid, label.relation, "given", 1.0, source.reviewed, note=label.note)
     word, _, number = label.synset.rpartition(".n.")
-    wnid = matcher.senses.synset(word, int(number)) if number.isdecimal() else None
+    wnid = matcher.senses.synset(word, int(number)) if number.isdecimal() and len(number) < 5 else None
     return None if wnid is None else MappedLabel(label, wnid, "exact", "synset", 1.0, False)
 
 

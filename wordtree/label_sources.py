@@ -29,8 +29,10 @@ from wordtree.label_space import NO_SYNSET, LabelMap, Relation, check_relation
 from wordtree.suggestions import did_you_mean
 from wordtree.text_files import read_text, split_lines
 
+LONGEST = 500  # characters; a phrase is read in every way, and that takes time
+
 _MID = re.compile(r"/[mg]/[0-9a-z_]+")
-_SYNSET = re.compile(r"(.+)\.n\.(\d+)")
+_SYNSET = re.compile(r"(.+)\.n\.([0-9]{1,4})")
 _COLUMNS = {"labelname": "label", "displayname": "text", "supercategory": "parent"}
 
 
@@ -98,6 +100,10 @@ def read_labels(spec: str) -> LabelSource:
         raise InputError(f"{path}: the file has no labels")
     first: dict[str, SourceLabel] = {}
     for label in labels:
+        if max(len(label.label), len(label.text), len(label.parent)) > LONGEST:
+            place = f" line {label.line}" if label.line else ""
+            longest = max(len(label.label), len(label.text), len(label.parent))
+            raise FormatError(f"{path}{place}: found a label of {longest:,} characters; expected at most {LONGEST}")
         if any(sign in label.label for sign in "\t\n\r"):
             raise FormatError(f"{path}: label {label.label!r} has a tab or a line end in it; rename it")
         other = first.setdefault(label.label, label)
@@ -222,6 +228,8 @@ def _read_json(text: str, where: str) -> Iterator[SourceLabel]:
         fields = {key: row.get(key, "") for key in ("supercategory", "synset", "wnid")}
         if not all(isinstance(value, str) for value in fields.values()):
             raise FormatError(f"{where}: category {place} ({name!r}): supercategory, synset and wnid must be text")
+        if any("\ud800" <= sign <= "\udfff" for sign in "".join((name, *fields.values()))):
+            raise FormatError(f"{where}: category {place} ({name[:60]!r}) has half a character, which is no text")
         plain = _plain(name.strip(), 0)
         yield SourceLabel(
             name.strip(),

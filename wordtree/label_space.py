@@ -20,7 +20,7 @@ from typing import Literal, cast, get_args
 
 from schemas.errors import FormatError, LabelError
 from wordtree.suggestions import did_you_mean
-from wordtree.wordnet import WordNet, load_wordnet, unknown_wnid
+from wordtree.wordnet import FIND_HINT, WordNet, load_wordnet, unknown_wnid
 
 NO_SYNSET = "none"
 Relation = Literal["exact", "broader", "narrower", "close"]
@@ -148,7 +148,7 @@ def check_wnids(rows: Sequence[tuple[int, LabelRow]], where: str, wordnet: WordN
     if unknown:
         told = ", ".join(f"line {line} {wnid!r}" for line, wnid in unknown[:10])
         more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-        raise LabelError(f"{where}: {len(unknown)} wnids are no noun synsets of WordNet 3.0: {told}{more}")
+        raise LabelError(f"{where}: {len(unknown)} wnids are no noun synsets of WordNet 3.0: {told}{more}; {FIND_HINT}")
 
 
 def check_relation(text: str, where: str) -> Relation:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from wordtree.build import CutEdge
@@ -24,6 +24,28 @@ from wordtree.tree import WordTree
 
 WIDE = 100
 LINT_COLUMNS = ("severity", "kind", "space", "node", "wnid", "message")
+
+# For people: what one warning of a kind says, and what several say.
+SUMMARIES = {
+    "nested": (
+        "a label lies below another one (wanted if it is finer)",
+        "{count} labels lie below other labels (wanted if they are finer)",
+    ),
+    "shared node": ("labels share a node", "{count} nodes hold several labels"),
+    "set apart": (
+        "a label is a kind of another one, but the tree lets them exclude each other",
+        "{count} labels are kinds of others, but the tree lets them exclude each other",
+    ),
+    "unlabelled": ("a leaf that no label stands on", "{count} leaves that no label stands on"),
+}
+NOTES = {
+    "single": "group of one",
+    "same word": "word of several nodes",
+    "wide": f"group of more than {WIDE}",
+    "nested": "wnid below another",
+    "shared node": "shared node",
+    "set apart": "wnids set apart",
+}
 
 _ID = re.compile(r"[0-9/]")
 
@@ -64,6 +86,7 @@ class Finding:
         space: the label space it is about; empty for the tree as a whole.
         node: where.
         message: for people.
+        brief: the same in a few words, for a list of examples: "hot dog < sandwich".
     """
 
     severity: Severity
@@ -71,6 +94,7 @@ class Finding:
     space: str
     node: int
     message: str
+    brief: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.space}: {self.message}" if self.space else self.message
@@ -91,7 +115,14 @@ def lint(
     if spaces:
         labelled = {label.node for labels in spaces.values() for label in labels}
         found.extend(
-            Finding("warning", "unlabelled", "", node, f"{_named(tree, node)} is a leaf that no label stands on")
+            Finding(
+                "warning",
+                "unlabelled",
+                "",
+                node,
+                f"{_named(tree, node)} is a leaf that no label stands on",
+                tree.display_names[node],
+            )
             for node in range(len(tree))
             if tree.is_leaf[node] and node not in labelled
         )
@@ -115,37 +146,55 @@ def lint_space(
     for node, words in at.items():
         if len(words) > 1:
             told = f"{' and '.join(words)} share the node {_named(tree, node)}"
-            found.append(Finding(severity, "shared node", name, node, told))
+            found.append(Finding(severity, "shared node", name, node, told, " = ".join(map(_bare, words))))
         above = next((step for step in tree.ancestors(node) if step in at), None)
         if above is not None:
             told = f"{words[0]} lies below {at[above][0]}: {tree.describe_path(node)}"
-            found.append(Finding(severity, "nested", name, node, told))
+            found.append(Finding(severity, "nested", name, node, told, f"{_bare(words[0])} < {_bare(at[above][0])}"))
     for edge in cut_edges:
         node = tree.index(edge.child)
         child, hypernym = at.get(node), at.get(tree.index(edge.hypernym))
         if child and hypernym:
             told = f"{child[0]} is a kind of {hypernym[0]}, but not below it: the tree lets them exclude each other"
-            found.append(Finding(severity, "set apart", name, node, told))
+            brief = f"{_bare(child[0])} < {_bare(hypernym[0])}"
+            found.append(Finding(severity, "set apart", name, node, told, brief))
     return tuple(found)
 
 
-def lint_lines(findings: Sequence[Finding], *, most: int = 10, full_in: str = "") -> list[str]:
-    """The findings for people: the first warnings in words, everything else counted.
+def lint_lines(
+    findings: Sequence[Finding], *, examples: int = 2, verbose: bool = False, full_in: str = ""
+) -> list[str]:
+    """The findings for people: a line for the warnings of each kind and space, and one that counts the notes.
 
     Args:
         findings: from `lint`.
-        most: how many are told in words.
+        examples: how many warnings of a kind are told as examples.
+        verbose: tell every warning in words, one a line.
         full_in: the file that holds all, for the last line.
     """
     warnings = [finding for finding in findings if finding.severity == "warning"]
-    lines = [f"look at  {finding}" for finding in warnings[:most]]
-    rest = Counter(f"{finding.severity}: {finding.kind}" for finding in findings)
-    for finding in warnings[:most]:
-        rest[f"{finding.severity}: {finding.kind}"] -= 1
-    counted = ", ".join(f"{count} × {kind}" for kind, count in rest.items() if count > 0)
-    if counted:
-        lines.append(f"look at  … {'and ' if lines else ''}{counted}{f' (all in {full_in})' if full_in else ''}")
+    if verbose:
+        lines = [f"look at  {finding}" for finding in warnings]
+    else:
+        groups: dict[tuple[str, str], list[Finding]] = {}
+        for finding in warnings:
+            groups.setdefault((finding.kind, finding.space), []).append(finding)
+        lines = [f"look at  {_summary(group, examples)}" for group in groups.values()]
+    notes = Counter(finding.kind for finding in findings if finding.severity == "note")
+    if notes:
+        lines.append("notes    " + ", ".join(f"{count:,} × {NOTES[kind]}" for kind, count in notes.items()))
+    if lines and full_in:
+        lines[-1] += f"; all in {full_in}"
     return lines
+
+
+def _summary(group: Sequence[Finding], examples: int) -> str:
+    """All warnings of one kind in a line: how many, what it means, the first of them."""
+    one, several = SUMMARIES[group[0].kind]
+    told = one if len(group) == 1 else several.format(count=f"{len(group):,}")
+    shown = [finding.brief for finding in group[:examples]] + (["…"] if len(group) > examples > 0 else [])
+    space = f"{group[0].space}: " if group[0].space else ""
+    return f"{space}{told}{': ' if shown else ''}{', '.join(shown)}"
 
 
 def lint_rows(findings: Iterable[Finding], tree: WordTree) -> Iterable[tuple[str, ...]]:
@@ -175,6 +224,12 @@ def _word(label: Label) -> str:
     """The label in quotes, and what it means if it is a number or an id."""
     shown = label.display_name
     return f"{label.label!r} ({shown})" if shown and _ID.search(label.label) else repr(label.label)
+
+
+def _bare(word: str) -> str:
+    """A word of `_word` without its quotes or, for an id, what the id means."""
+    quoted, _, meaning = word.partition(" (")
+    return meaning.removesuffix(")") if meaning and _ID.search(quoted) else word[1:-1]
 
 
 def _named(tree: WordTree, node: int) -> str:

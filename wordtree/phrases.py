@@ -35,6 +35,7 @@ TRUST = {
     "head": 0.45,
 }
 EMPTY_WORDS = frozenset(("other", "human", "common", "generic", "misc", "miscellaneous", "any"))
+PLURAL_OF_ITS_OWN = 0.7  # trust in "safety glass" for "safety glasses", because "glasses" is a word of its own
 OTHER_SINGULAR = 0.25  # weight of the singular of a plural that is a word of its own: "glass" for "glasses"
 
 _BRACKET = re.compile(r"(.+?)[\s]*[(\[]([^()\[\]]+)[)\]]\s*(.*)")
@@ -113,7 +114,10 @@ def _literal(text: str, senses: Senses) -> Iterator[Reading]:
             else:
                 alone = whole.replace(" ", "_") not in forms
                 weight = 1.0 if alone else OTHER_SINGULAR
-                yield Reading(form, "plural", "exact", TRUST["plural"], weight=weight)
+                last = whole.rpartition(" ")[2]
+                own = alone and last != whole and last in senses.singulars(last)
+                trust = TRUST["plural"] * (PLURAL_OF_ITS_OWN if own else 1.0)
+                yield Reading(form, "plural", "exact", trust, weight=weight)
         return
     for spelling in _spellings(text, senses):
         found = senses.singulars(spelling)

@@ -12,6 +12,7 @@ from wordtree.tree import WordTree
 
 Counts = Mapping[str, int] | Sequence[int] | NDArray[np.integer]
 Sort = Literal["order", "name", "count"]
+MOST_NAMES = 3
 SORTS: tuple[str, ...] = get_args(Sort)
 
 _DIM, _BOLD, _COUNT, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[36m", "\x1b[0m"
@@ -112,6 +113,7 @@ def tree_lines(
     max_depth: int | None = None,
     columns: Mapping[str, Counts] | None = None,
     marked: Sequence[int] = (),
+    named: Mapping[int, Sequence[str]] | None = None,
     most: int | None = None,
     used: bool = False,
     sort: Sort = "order",
@@ -124,6 +126,7 @@ def tree_lines(
         root, max_depth, used, sort: see `shown_nodes`; the weight is the sum of all columns.
         columns: by heading, numbers per node. Each takes two columns of the text: the node's own, and with all below.
         marked: nodes to mark with a `*`, such as labels.
+        named: by node, other names to show behind its word in brackets: "bag (handbag)".
         most: the most lines; the rest is told in one line more.
         width: cut names so that no line is longer.
         color: with the escape sequences of terminals.
@@ -142,7 +145,7 @@ def tree_lines(
     heads = [head for heading in numbers for head in (heading, "+below")]
     widths = [max(len(text) for text in (head, *(row[i] for row in cells))) for i, head in enumerate(heads)]
     stars = frozenset(marked)
-    names = [_name_parts(tree, line, line.node in stars) for line in shown]
+    names = [_name_parts(tree, line, line.node in stars, (named or {}).get(line.node, ())) for line in shown]
     longest = max((sum(map(len, parts)) for parts in names), default=0)
     room = None if width is None else max(width - sum(len(_GAP) + size for size in widths), 12)
     longest = longest if room is None else min(longest, room)
@@ -177,11 +180,14 @@ def _cells(
     return cells
 
 
-def _name_parts(tree: WordTree, line: ShownNode, star: bool) -> tuple[str, str, str, str]:
+def _name_parts(tree: WordTree, line: ShownNode, star: bool, others: Sequence[str]) -> tuple[str, str, str, str]:
     """Branches, word, key, and what is said behind it."""
     word, key = tree.display_names[line.node], tree.names[line.node]
     note = (" *" if star else "") + (f"  … {line.hidden:,} below" if line.hidden else "")
-    return line.branches, word, "" if key == word else f"  {key}", note
+    key = "" if key == word else f"  {key}"
+    if others:
+        word += f" ({', '.join(others[:MOST_NAMES])}{', …' if len(others) > MOST_NAMES else ''})"
+    return line.branches, word, key, note
 
 
 def _cut(parts: tuple[str, str, str, str], room: int) -> tuple[str, str, str, str]:

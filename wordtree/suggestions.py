@@ -14,8 +14,8 @@ def did_you_mean(word: str, names: Iterable[str], *, limit: int = 3) -> str:
     Names that differ in case, spaces, hyphens or underscores alone come first; the order of `names` breaks ties.
     """
     known = list(dict.fromkeys(names))
-    bare = _bare(word)
-    near = [name for name in known if _bare(name) == bare]
+    same = bare(word)
+    near = [name for name in known if bare(name) == same]
     if not near:
         if len(known) > MOST_NAMES:
             known = [name for name in known if name[:3].casefold() == word[:3].casefold()][:MOST_NAMES]
@@ -25,5 +25,6 @@ def did_you_mean(word: str, names: Iterable[str], *, limit: int = 3) -> str:
     return "; did you mean " + " or ".join(repr(name) for name in near[:limit]) + "?"
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """A name without case, spaces, hyphens, underscores and apostrophes: "Hot dog" and "hotdog" are the same."""
     return "".join(letter for letter in name.casefold() if letter not in " _-'")

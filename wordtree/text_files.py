@@ -31,10 +31,12 @@ def read_text(path: Path) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines without their ends (LF or CRLF); a last line end adds no line.
+    """The lines without their ends (LF or CRLF; CR in a file without LF); a last line end adds no line.
 
     Unlike `str.splitlines`, a form feed or a Unicode separator inside a name does not end the line.
     """
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
 

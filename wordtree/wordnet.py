@@ -23,6 +23,8 @@ from wordtree.suggestions import did_you_mean
 SNAPSHOT = "wordnet-3.0-nouns.tsv.xz"
 HEADER = "# WordNet 3.0 nouns: offset, lemmas, hypernyms, instance hypernyms. See WORDNET-LICENSE."
 NUM_SYNSETS = 82115
+LONGEST_TOLD = 60
+FIND_HINT = "find one with `wordtree tree find WORD`"
 
 _WNID = re.compile(r"n\d{8}")
 
@@ -105,6 +107,11 @@ class WordNet:
         """The wnids that have this word, ascending; case does not matter, spaces and underscores are the same."""
         return tuple(self._by_lemma.get(lemma.strip().casefold().replace(" ", "_"), ()))
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All words in small letters, with underscores."""
+        return tuple(self._by_lemma)
+
     @functools.cached_property
     def _by_lemma(self) -> dict[str, list[str]]:
         index: dict[str, list[str]] = {}
@@ -131,17 +138,15 @@ class WordNet:
 
 def unknown_wnid(wordnet: WordNet, wnid: str) -> str:
     """One sentence for a wnid that WordNet 3.0 does not have: what was found, what was expected, what to do."""
+    wnid = wnid if len(wnid) <= LONGEST_TOLD else wnid[:LONGEST_TOLD] + "…"
     if _WNID.fullmatch(wnid):
-        return (
-            f"wnid {wnid!r} is no noun synset of WordNet 3.0; offsets of other WordNet versions differ: look the word "
-            "up in version 3.0"
-        )
+        return f"wnid {wnid!r} is no noun synset of WordNet 3.0; offsets of other WordNet versions differ: {FIND_HINT}"
     senses = wordnet.synsets_of(wnid)
     if senses:
         told = ", ".join(f"{sense} ({wordnet.name(sense)})" for sense in senses[:5])
         return f"{wnid!r} is a word, not a wnid; expected one of its {len(senses)} noun senses: {told}"
     near = did_you_mean(wnid, ("n" + wnid,)) if re.fullmatch(r"\d{8}", wnid) else ""
-    return f"{wnid!r} is no wnid; expected 'n' and eight digits such as 'n02084071'{near}"
+    return f"{wnid!r} is no wnid; expected 'n' and eight digits such as 'n02084071'{near or '; ' + FIND_HINT}"
 
 
 @functools.lru_cache(maxsize=1)

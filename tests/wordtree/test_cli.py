@@ -35,7 +35,11 @@ def test_build_tells_plan_tree_warnings_numbers_and_place(tmp_path, capsys):
     assert "labels   coco (80), voc (20)" in told
     assert "80 different ones among 100 labels" in told
     assert "├── " in told
-    assert "look at  coco: 'hot dog' lies below 'sandwich'" in told
+    assert (
+        "look at  coco: 2 labels lie below other labels (wanted if they are finer): hot dog < sandwich, donut < cake\n"
+    ) in told
+    assert "sofa (couch)" not in told  # below what the text shows
+    assert told.count("look at") == 1
     assert "nodes           121" in told
     assert f"{out}: written" in told
     assert len(told.splitlines()) < 100
@@ -48,6 +52,17 @@ def test_build_speaks_json(tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert (facts["labels"], facts["written"]) == (20, True)
     assert facts["warnings"] == []
+
+
+def test_build_and_check_tell_every_warning_in_words_when_asked(tmp_path, capsys):
+    out = str(tmp_path / "tree")
+    assert run("build", "--labels", "coco", "--out", out, "--verbose") == 0
+    told = capsys.readouterr().out
+    assert "look at  coco: 'hot dog' lies below 'sandwich': matter > dish > sandwich > hotdog\n" in told
+    assert run("check", out, "--verbose") == 0
+    assert "look at  coco: 'donut' lies below 'cake'" in capsys.readouterr().out
+    assert run("check", out, "--most", "1") == 0
+    assert "finer): hot dog < sandwich, …\n" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
@@ -100,7 +115,7 @@ def test_map_places_a_space_in_a_tree(tree, capsys):
     assert [row[rows[0].index("node")] for row in rows[1:]] == nodes
 
 
-@pytest.mark.parametrize("command", ["build", "show", "check", "map", "export"])
+@pytest.mark.parametrize("command", ["build", "check", "expand", "find", "map", "show", "export"])
 def test_every_help_has_an_example_and_options_are_not_guessed(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(command, "--help")

@@ -8,8 +8,12 @@ import json
 import pytest
 
 from schemas.errors import ConfigError, FormatError, LabelError, OutputError
+from wordtree.build import build_tree
 from wordtree.cli_show import add_export, add_show
+from wordtree.files import write_tree_directory
+from wordtree.mapping import load_label_map
 from wordtree.show_data import IMAGES_PER_NODE, MAX_IMAGE_KB, MAX_PAGE_MB
+from wordtree.wordnet import load_wordnet
 
 TREE = """\
 n00020827 -1
@@ -70,6 +74,8 @@ def test_show_prints_counts_of_a_table(tree, capsys, tmp_path):
     ]
     with pytest.raises(FormatError, match=r"counts.csv line 2: found count 'many'; expected a whole number"):
         run("show", tree, "--counts", counts_file(tmp_path, "wnid,count\nn07697537,many\n"))
+    with pytest.raises(FormatError, match=r"counts.csv line 2: found count '9{40}'; expected a whole number"):
+        run("show", tree, "--counts", counts_file(tmp_path, f"wnid,count\nn07697537,{'9' * 5000}\n"))
 
 
 def test_show_cuts_lines_and_colours_only_when_asked_or_on_a_terminal(tree, capsys):
@@ -106,6 +112,21 @@ def test_show_speaks_json(tree, capsys, tmp_path):
             "count": {"own": 0, "with_below": 12},
         },
     ]
+
+
+def test_labels_of_a_tree_directory_are_marked_named_and_found(tmp_path, capsys):
+    coco = load_label_map("coco")
+    built = build_tree(load_wordnet(), [row.wnid for row in coco.rows])
+    write_tree_directory(built, [coco], tmp_path / "tree")
+    place = str(tmp_path / "tree")
+    assert run("show", place, "--root", "couch") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["sofa (couch)  n04256520 *", "", "* is a label"]
+    assert run("show", place, "--root", "furniture", "--json") == 0
+    nodes = {node["display_name"]: node for node in json.loads(capsys.readouterr().out)["nodes"]}
+    assert nodes["sofa"]["labels"] == ["couch"]
+    assert "labels" not in nodes["furniture"]
+    assert run("export", place, "--format", "svg", "--root", "couch") == 0
+    assert 'class="label"' in capsys.readouterr().out
 
 
 def test_show_writes_the_page_once_and_replaces_it_only_when_forced(tree, capsys, tmp_path):

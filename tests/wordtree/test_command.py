@@ -39,6 +39,7 @@ def fail(error):
     ("error", "code", "message"),
     [
         (InputError("no file 'x'; give another"), 2, "wordtree act: no file 'x'; give another\n"),
+        (InputError("a\x1b[2J\rb"), 2, "wordtree act: a\\x1b[2J\\rb\n"),
         (NotADirectoryError(20, "Not a directory", "a/b"), 2, "wordtree act: a/b: Not a directory\n"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to resume"),
         (KeyboardInterrupt(signal.SIGTERM), 143, "interrupted; run the same command again to resume"),
@@ -63,6 +64,42 @@ def test_a_closed_pipe_is_no_success():
     ).returncode
     os.close(write)
     assert code == 128 + signal.SIGPIPE
+
+
+def wordtree(*words, stdout=subprocess.PIPE, before="", **variables):
+    """The real command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    code = f"import sys\n{before}\nfrom wordtree.command import main\nsys.exit(main({list(words)!r}))"
+    return subprocess.run(
+        [sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, env=environment, check=False
+    )
+
+
+@pytest.fixture
+def tree_file(tmp_path):
+    (tmp_path / "x.tree").write_text("a -1\nb 0\nc 0\n")
+    (tmp_path / "x.names").write_text("ä\nb\nc\n")
+    return str(tmp_path / "x.tree")
+
+
+def test_a_terminal_without_utf8_gets_ascii_branches_and_other_programs_get_utf8(tree_file):
+    shown = wordtree("tree", "show", tree_file, PYTHONIOENCODING="ascii")
+    assert (shown.returncode, shown.stdout) == (0, b"?  a\n|-- b\n`-- c\n")
+    data = wordtree("tree", "export", tree_file, "--format", "dot", PYTHONIOENCODING="ascii")
+    assert "ä".encode() in data.stdout
+
+
+def test_a_closed_output_is_told(tree_file):
+    done = wordtree("tree", "show", tree_file, before="sys.stdout = None")
+    assert done.returncode == 2
+    assert done.stderr == b"wordtree tree: standard output is closed; send it to a file, or to /dev/null\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_the_output_is_told(tree_file):
+    with open("/dev/full", "w") as full:
+        done = wordtree("tree", "show", tree_file, stdout=full)
+    assert (done.returncode, done.stderr) == (2, b"wordtree tree: the output: No space left on device\n")
 
 
 PRINTER = """

@@ -210,6 +210,24 @@ def test_mixed_up_files_in_a_directory_are_noticed(tmp_path, built, coco, pets):
         read_tree_directory(out)
 
 
+def test_cut_edges_tell_names_and_are_read_without_them_too(tmp_path, nouns):
+    labels = ["n02084071", "n01317541", "n02121808"]  # dog, domestic animal, domestic cat; canine below
+    built = build_tree(nouns, [*labels, "n02083346"])
+    out = tmp_path / "tree"
+    write_tree_directory(built, [], out)
+    file = out / "cut_edges.tsv"
+    header, first, *_ = [line.split("\t") for line in file.read_text().splitlines()]
+    assert header == ["child", "hypernym", "child_node", "hypernym_node", "child_name", "hypernym_name"]
+    assert [built.tree.display_names[built.tree.index(name)] for name in first[:2]] == first[4:]
+    read = read_tree_directory(out).cut_edges
+    assert read == built.cut_edges
+    file.write_text("".join("\t".join(line.split("\t")[:4]) + "\n" for line in file.read_text().splitlines()))
+    assert read_tree_directory(out).cut_edges == read
+    file.write_text("child\thypernym\n")
+    with pytest.raises(FormatError, match=r"cut_edges.tsv line 1: found columns child, hypernym; expected child, "):
+        read_tree_directory(out)
+
+
 def test_a_single_file_is_not_overwritten_unless_forced(tmp_path):
     file = tmp_path / "x"
     assert write_text_file(file, "a")

@@ -94,6 +94,13 @@ def test_tables_may_give_wnids_parents_and_nothing(tmp_path, matcher):
         ("a.csv", "name,relation\ndog,same\n", FormatError, "a.csv line 2: relation 'same' is unknown"),
         ("a.csv", 'name,wnid\n"dog,x\n', FormatError, "a.csv line 2: "),
         ("a.json", "{", FormatError, "a.json: this is no JSON"),
+        ("a.json", '["dog", "b\\ud800"]', FormatError, "a.json: category 1 ('b\\ud800') has half a character"),
+        (
+            "a.txt",
+            "dog\n" + "[" * 501,
+            FormatError,
+            "a.txt line 2: found a label of 501 characters; expected at most 500",
+        ),
         ("a.json", "3", FormatError, "a.json: found int; expected `categories`, a list or an object of names"),
         ("a.json", "[{}]", FormatError, "a.json: category 0 has no name; found '{}'"),
         ("a.json", '["a\\tb"]', FormatError, r"a.json: label 'a\tb' has a tab or a line end in it"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wordtree.build import BuildOptions, CutEdge, build_tree
 from wordtree.label_space import LabelMap, LabelRow
-from wordtree.lint import WIDE, Finding, lint, lint_lines, lint_rows, lint_space
+from wordtree.lint import NOTES, SUMMARIES, WIDE, Finding, lint, lint_lines, lint_rows, lint_space
 from wordtree.mapping import PlacedLabel, load_label_map, place_labels
 from wordtree.tree import WordTree
 
@@ -42,6 +42,20 @@ def test_labels_of_different_spaces_may_share_a_node_and_nest(pets):
     assert [finding.kind for finding in lint(pets, spaces) if finding.severity == "warning"] == []
 
 
+def test_every_kind_has_a_summary(pets):
+    labels = placed(("dog", 2), ("hound dog", 2), ("/m/0bt9lr", 5), ("chair", 7), ("animal", 0))
+    labels[2] = PlacedLabel("/m/0bt9lr", "n6", 5, "exact", "Terrier")
+    lines = lint_lines(lint(pets, {"a": labels}, [CutEdge("n8", "n1")]))
+    assert lines[:3] == [
+        "look at  a: labels share a node: dog = hound dog",
+        "look at  a: 2 labels lie below other labels (wanted if they are finer): dog < animal, Terrier < dog",
+        "look at  a: a label is a kind of another one, but the tree lets them exclude each other: chair < animal",
+    ]
+    kinds = {"nested", "shared node", "set apart", "single", "same word", "wide"}
+    assert kinds == set(NOTES)
+    assert kinds - {"single", "same word", "wide"} | {"unlabelled"} == set(SUMMARIES)
+
+
 def test_leaves_without_a_label_are_told_only_where_labels_are_known(pets):
     found = lint(pets, {"a": placed(("dog", 2), ("chair", 7), ("cat", 3), ("bird", 4))})
     assert [finding.message for finding in found if finding.kind == "unlabelled"] == [
@@ -65,15 +79,21 @@ def test_in_a_list_of_wnids_nested_labels_are_only_notes(pets):
     assert {finding.severity for finding in lint_space("imagenet", labels, pets, [CutEdge("n8", "n1")])} == {"note"}
 
 
-def test_the_first_warnings_are_told_in_words_and_the_rest_is_counted(pets):
+def test_warnings_of_a_kind_are_one_line_with_examples_or_all_in_words(pets):
     labels = {"a": placed(("animal", 0), ("dog", 2), ("terrier", 5), ("thing", 1))}
     found = lint(pets, labels)
-    lines = lint_lines(found, most=1, full_in="lint.tsv")
-    assert lines == [
-        "look at  a: 'dog' lies below 'animal': animal > dog",
-        "look at  … and 1 × warning: nested, 4 × warning: unlabelled, 1 × note: single (all in lint.tsv)",
+    assert lint_lines(found, full_in="lint.tsv") == [
+        "look at  a: 2 labels lie below other labels (wanted if they are finer): dog < animal, terrier < dog",
+        "look at  4 leaves that no label stands on: cat, bird, …",
+        "notes    1 × group of one; all in lint.tsv",
     ]
-    assert lint_lines((), most=3) == []
+    assert lint_lines(found, examples=1)[0].endswith(": dog < animal, …")
+    assert lint_lines(found, examples=0)[1] == "look at  4 leaves that no label stands on"
+    assert lint_lines(found, verbose=True)[:2] == [
+        "look at  a: 'dog' lies below 'animal': animal > dog",
+        "look at  a: 'terrier' lies below 'dog': animal > dog > terrier",
+    ]
+    assert lint_lines(()) == []
     rows = list(lint_rows(found, pets))
     assert rows[0] == ("warning", "nested", "a", "2", "n3", "'dog' lies below 'animal': animal > dog")
     assert len(rows) == len(found)

@@ -106,6 +106,12 @@ def test_a_tsv_may_have_relation_display_name_aliases_and_note(tmp_path):
     assert space.wnid("b") == "n02084071"
 
 
+def test_a_table_may_have_any_line_ends_and_a_byte_order_mark(tmp_path):
+    for end in ("\n", "\r\n", "\r"):
+        (tmp_path / "x.csv").write_bytes(f"\ufefflabel,wnid{end}dog,n02084071{end}".encode())
+        assert load_label_map(str(tmp_path / "x.csv")).labels == ("dog",)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
@@ -113,6 +119,9 @@ def test_a_tsv_may_have_relation_display_name_aliases_and_note(tmp_path):
         ("label,wnid\n", InputError, "x.csv: the table has a header and no rows"),
         ("label,synset\na,b\n", FormatError, "x.csv line 1: found columns label, synset; column wnid is missing"),
         ("thing,wnid\na,b\n", FormatError, "x.csv line 1: found columns thing, wnid; column label (or name,"),
+        ("x" * 200_000, FormatError, "x.csv line 1: field larger than field limit"),
+        ("dog\ncat\n", FormatError, "for a list of names, run `wordtree tree map "),
+        ("label,name\na,b\n", FormatError, "column wnid is missing; `wordtree tree map "),
         ("n02084071\n", FormatError, "for a list of wnids write imagenet:"),
         (
             "label,wnid\ndog,n02084071\n\ndog,n02121808\n",

@@ -32,6 +32,12 @@ def best(matcher, label, **more):
     return (found[0].wnid, found[0].relation, found[0].rule) if found else None
 
 
+def test_a_phrase_that_ends_with_a_plural_of_its_own_goes_to_review(matcher):
+    for label, sure in (("safety glasses", False), ("traffic lights", True)):
+        found = matcher.candidates(label)[0]
+        assert (found.rule, found.confidence >= ACCEPT) == ("plural", sure)
+
+
 def test_senses_come_in_wordnets_order_with_their_counts(senses, nouns):
     assert senses.ranked("dog")[0] == (DOG, 42)
     assert len(senses.ranked("dog")) == len(nouns.synsets_of("dog")) == 7

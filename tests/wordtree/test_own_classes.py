@@ -43,8 +43,8 @@ def test_thirty_names_become_a_tree_a_map_and_a_picture(told, tmp_path):
 
 
 def test_the_page_tells_and_shows_what_the_commands_give(told, tmp_path):
-    shown = told["wordtree tree show tree --root animal"]
-    assert f"```\n{shown}```" in PAGE
+    for command in ("wordtree tree show tree --root animal", "wordtree tree find street sign"):
+        assert f"```\n{told[command]}```" in PAGE
     nodes = len((tmp_path / "tree/wordtree.tree").read_text().splitlines())
     assert f"{nodes} nodes" in PAGE
     picture = (tmp_path / "tree.svg").read_text()
