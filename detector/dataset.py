@@ -15,8 +15,9 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 
+from schemas.dataset_files import open_dataset_files
 from schemas.errors import FormatError, InputError, TreeError
-from schemas.manifest import MANIFEST_NAME, Manifest, manifest_from_json
+from schemas.manifest import Manifest
 from schemas.record import ImageRecord
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
@@ -101,14 +102,9 @@ def open_dataset(path: str) -> Dataset:
         InputError: if it is missing, or has no manifest, which means that it is not complete.
         FormatError: if the manifest or index is damaged, or they disagree.
     """
-    path = str(path).rstrip("/")
+    files = open_dataset_files(path)
+    path, manifest = files.path, files.manifest
     fs, root = fsspec.core.url_to_fs(path)
-    if not fs.isdir(root):
-        raise InputError(f"no dataset directory {path!r}; `wordtree convert` writes one")
-    if not fs.exists(posixpath.join(root, MANIFEST_NAME)):
-        raise InputError(f"{path!r} has no {MANIFEST_NAME}: the conversion did not finish; run it again to resume")
-    with fs.open(posixpath.join(root, MANIFEST_NAME), "rb") as file:
-        manifest = manifest_from_json(file.read().decode(errors="replace"), posixpath.join(path, MANIFEST_NAME))
     index_path = posixpath.join(root, f"{manifest.split}.index.parquet")
     try:
         with fs.open(index_path, "rb") as file:

@@ -146,7 +146,9 @@ def open_dataset_files(path: str) -> DatasetFiles:
     if not fs.exists(posixpath.join(root, MANIFEST_NAME)):
         raise InputError(f"{path!r} has no {MANIFEST_NAME}: the conversion did not finish; run it again to resume")
     with fs.open(posixpath.join(root, MANIFEST_NAME), "rb") as file:
-        return DatasetFiles(path, manifest_from_json(file.read().decode(), posixpath.join(path, MANIFEST_NAME)))
+        return DatasetFiles(
+            path, manifest_from_json(file.read().decode(errors="replace"), posixpath.join(path, MANIFEST_NAME))
+        )
 
 
 def _ints(column: Any) -> np.ndarray:
