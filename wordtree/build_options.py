@@ -14,6 +14,7 @@ TOP = ("n00001740", "n00001930", "n00002137")  # entity, physical entity, abstra
 
 ROOT = "n00001740"  # entity: what `one_root` puts above several roots
 PERSON = "n00007846"  # ImageNet has withdrawn most of what lies below it
+ILSVRC_PEOPLE = ("n09835506", "n10148035", "n10565667")  # ballplayer, groom, scuba diver: never withdrawn
 
 TIES = ("wnid-up", "wnid-down", "shortest", "pointer")
 
@@ -53,7 +54,7 @@ class BuildOptions:
     one_root: bool = False
     instances: bool = True
     exclude: tuple[str, ...] = (PERSON,)
-    keep: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ILSVRC_PEOPLE
 
 
 def tie_order(tie: str) -> Callable[[tuple[str, ...]], Any]:

@@ -22,7 +22,8 @@ MOST_LEFT_OUT = 6
 
 RECIPE_HELP = """
 people: ImageNet has withdrawn most of what lies below person (n00007846), so labels there that come from a list of
-wnids are left out, and told. Classes that a data set names itself, such as COCO's person or Open Images' Man, stay.
+wnids are left out, and told. ILSVRC's ballplayer, groom and scuba diver, which were not withdrawn, stay, and so do
+classes that a data set names itself, such as COCO's person or Open Images' Man.
 """
 
 
@@ -198,7 +199,7 @@ def read_options(args: argparse.Namespace, spaces: Sequence[LabelMap], wordnet: 
     Raises:
         ConfigError: a recipe together with other options, or an unknown recipe.
     """
-    from wordtree.build import PERSON, TOP, BuildOptions
+    from wordtree.build import ILSVRC_PEOPLE, PERSON, TOP, BuildOptions
     from wordtree.recipes import read_patches, recipe_options
 
     if args.recipe is not None:
@@ -235,7 +236,7 @@ def read_options(args: argparse.Namespace, spaces: Sequence[LabelMap], wordnet: 
         one_root=args.one_root,
         instances=not args.no_instances,
         exclude=(*people, *asked),
-        keep=tuple(sorted(keep)),
+        keep=tuple(sorted({*keep, *ILSVRC_PEOPLE})) if people else (),
     )
 
 

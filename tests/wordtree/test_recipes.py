@@ -105,13 +105,21 @@ def test_a_circle_between_patches_and_wordnet_ends():
 
 
 def test_people_are_left_out_by_default_and_person_stays(nouns):
-    groom, scuba_diver = "n10148035", "n10565667"
-    built = build_tree(nouns, [PERSON, groom, scuba_diver, "n02084071"])
-    assert built.labels == (PERSON, "n02084071")
-    assert built.left_out == (LeftOut(groom, PERSON), LeftOut(scuba_diver, PERSON))
-    everyone = build_tree(nouns, [PERSON, groom, scuba_diver, "n02084071"], BuildOptions(exclude=()))
+    girl, boy, groom = "n10084295", "n10285313", "n10148035"
+    built = build_tree(nouns, [PERSON, girl, boy, groom, "n02084071"])
+    assert built.labels == (PERSON, "n02084071", groom)  # ILSVRC's three classes of people were never withdrawn
+    assert built.left_out == (LeftOut(girl, PERSON), LeftOut(boy, PERSON))
+    everyone = build_tree(nouns, [PERSON, girl, boy, groom, "n02084071"], BuildOptions(exclude=()))
     assert everyone.left_out == ()
-    assert groom in everyone.tree
+    assert girl in everyone.tree
+
+
+def test_every_label_of_ilsvrc_is_in_its_default_tree(nouns, shared):
+    wnids = (shared / "facts" / "ilsvrc1000.wnids").read_text().split()
+    built = build_tree(nouns, wnids)
+    assert built.left_out == ()
+    assert len(wnids) == 1000
+    assert all(wnid in built.tree for wnid in wnids)
 
 
 def test_all_nouns_make_one_tree_of_82115_nodes(nouns):
@@ -203,7 +211,7 @@ def run(*words: object) -> int:
 @pytest.fixture
 def people(tmp_path):
     """ImageNet's wnids of two dogs and of two people; and a data set that names a man itself."""
-    (tmp_path / "wnids.txt").write_text("n02084071\nn02085620\nn10148035\nn10565667\n")
+    (tmp_path / "wnids.txt").write_text("n02084071\nn02085620\nn10084295\nn10285313\n")
     (tmp_path / "mine.tsv").write_text("label\twnid\nMan\tn10287213\ndog\tn02084071\n")
     return f"imagenet:{tmp_path / 'wnids.txt'}", str(tmp_path / "mine.tsv")
 
@@ -212,19 +220,24 @@ def test_build_leaves_out_people_of_a_wnid_list_but_not_those_that_a_data_set_na
     out = tmp_path / "tree"
     assert run("--labels", *people, "--out", out) == 0
     told = capsys.readouterr().out
-    assert "left out 2 labels below person (n00007846): groom, scuba diver; " in told
+    assert "left out 2 labels below person (n00007846): female child, male child; " in told
     assert "--include-person keeps them" in told
     lines = (out / "left_out.tsv").read_text().splitlines()
     assert lines[1:] == [
-        "imagenet\tn10148035\tn10148035\tn00007846\tgroom",
-        "imagenet\tn10565667\tn10565667\tn00007846\tscuba diver",
+        "imagenet\tn10084295\tn10084295\tn00007846\tfemale child",
+        "imagenet\tn10285313\tn10285313\tn00007846\tmale child",
     ]
     # A .map has a line for each class, so a space that lost classes has none.
     assert sorted(file.name for file in (out / "labels").iterdir()) == ["imagenet.tsv", "mine.map", "mine.tsv"]
-    assert json.loads((out / "build.json").read_text())["options"]["keep"] == ["n10287213"]
+    assert json.loads((out / "build.json").read_text())["options"]["keep"] == [
+        "n09835506",
+        "n10148035",
+        "n10287213",
+        "n10565667",
+    ]
     names = (out / "wordtree.labels").read_text().split()
     assert "n10287213" in names
-    assert "n10148035" not in names
+    assert "n10084295" not in names
 
 
 def test_people_can_be_kept_and_anything_can_be_excluded(people, tmp_path, capsys):
@@ -232,7 +245,7 @@ def test_people_can_be_kept_and_anything_can_be_excluded(people, tmp_path, capsy
     assert json.loads(capsys.readouterr().out)["left_out"] == []
     assert run("--labels", *people, "--exclude", PERSON, "n02084071", "--out", tmp_path / "b", "--json") == 0
     left_out = json.loads(capsys.readouterr().out)["left_out"]
-    assert left_out == ["n02085620", "n10148035", "n10287213", "n10565667"]
+    assert left_out == ["n02085620", "n10084295", "n10285313", "n10287213"]
 
 
 def test_a_recipe_settles_all_options(people, tmp_path):
