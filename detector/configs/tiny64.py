@@ -2,7 +2,7 @@
 
     wordtree train tiny64 --data det-train cls-train --tree tree --out run
 
-About 6 minutes on 2 CPU cores. AP50 of the eight never boxed classes: see docs/tiny64.md.
+6 to 11 minutes on 2 busy CPU cores. AP50 of the eight never boxed classes: see docs/tiny64.md.
 """
 
 from __future__ import annotations

@@ -77,8 +77,9 @@ def test_a_tree_cannot_be_changed(pets):
 
 def test_the_callers_array_stays_writable():
     parent = np.array([-1, 0], dtype=np.int32)
-    WordTree(["a", "b"], parent)
+    tree = WordTree(["a", "b"], parent)
     parent[1] = -1
+    assert tree.parent.tolist() == [-1, 0]  # and the tree holds a copy
 
 
 @pytest.mark.parametrize(
