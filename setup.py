@@ -17,18 +17,26 @@ WORKER = [
 ]
 
 EXTRAS = {
+    "s3": ["s3fs>=2024.6"],
+    "gcs": ["gcsfs>=2024.6"],
     "nltk": ["nltk>=3.9"],
     "train": ["tensorflow>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
     "train-cpu": ["tensorflow-cpu>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
     "dev": [
         "build",
+        "flask>=3.1,<4",
+        "flask-cors>=6,<7",
+        "gcp-storage-emulator>=2026.7",
+        "gcsfs>=2026.9",
         "hypothesis>=6.100",
         "import-linter>=2.1",
+        "moto[s3]>=5.2,<6",
         "nltk>=3.9",
         "pyright[nodejs]==1.1.414",
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff==0.17.5",
+        "s3fs>=2026.9",
         "setuptools>=68",
         "wheel",
     ],

@@ -1,6 +1,6 @@
 """How close does `convert coco` come to a plain loop that only copies and checks the bytes?
 
-Makes N JPEGs of the size of COCO's and an instances file in a temporary folder, then measures CPU seconds of two
+Makes N images and an instances file in a temporary folder (`coco_set.py`), then measures CPU seconds of two
 processes of their own: the bound (read, sha256, CRC, write, nothing else) and the conversion, imports included and
 without. Prints one line of JSON; `ratio` is the conversion's images per CPU second over the bound's.
 
@@ -10,9 +10,7 @@ without. Prints one line of JSON; `ratio` is the conversion's images per CPU sec
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -20,6 +18,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.coco_set import BOXES, make_coco_set  # noqa: E402
 
 BOUND = """
 import hashlib, os, sys
@@ -46,40 +47,6 @@ print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after
 """
 
 
-def make_dataset(folder: Path, images: int, boxes: int, seed: int) -> float:
-    """N files of about 100 KB and their annotations; returns the megabytes of image bytes."""
-    from PIL import Image
-
-    rng = random.Random(seed)
-    (folder / "images").mkdir()
-    bodies = []
-    for _ in range(8):  # a few pictures, each file with a comment of its own: the bytes differ, the work is the same
-        noise = Image.frombytes("RGB", (160, 120), rng.randbytes(160 * 120 * 3)).resize((640, 480))
-        buffer = io.BytesIO()
-        noise.save(buffer, "JPEG", quality=80)
-        bodies.append(buffer.getvalue())
-    entries, annotations, total = [], [], 0
-    for number in range(1, images + 1):
-        body = bodies[number % len(bodies)]
-        comment = b"%010d" % number
-        data = body[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + body[2:]
-        name = f"{number:012d}.jpg"
-        (folder / "images" / name).write_bytes(data)
-        total += len(data)
-        entries.append({"id": number, "file_name": name, "height": 480, "width": 640})
-        for _ in range(boxes):
-            x, y, w, h = rng.uniform(0, 500), rng.uniform(0, 400), rng.uniform(1, 140), rng.uniform(1, 80)
-            box = [round(v, 2) for v in (x, y, w, h)]
-            category = rng.randint(1, 80)
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "category_id": category, "bbox": box, "iscrowd": 0}
-            )
-    categories = [{"id": n, "name": f"class {n}"} for n in range(1, 81)]
-    instances = {"images": entries, "annotations": annotations, "categories": categories}
-    (folder / "instances.json").write_text(json.dumps(instances))
-    return total / 1e6
-
-
 def cpu_seconds(script: str, *words: str) -> tuple[float, str]:
     """CPU seconds of a Python process, and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -91,13 +58,13 @@ def cpu_seconds(script: str, *words: str) -> tuple[float, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--boxes", type=int, default=7, help="per image; COCO has 7.3")
+    parser.add_argument("--boxes", type=int, default=BOXES, help="per image; COCO has 7.3")
     parser.add_argument("--repeats", type=int, default=3, help="the best counts")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        megabytes = make_dataset(folder, args.images, args.boxes, args.seed)
+        megabytes = make_coco_set(folder, args.images, args.boxes, args.seed) / 1e6
         images, annotations = str(folder / "images"), str(folder / "instances.json")
         imports = min(cpu_seconds("import google_crc32c, schemas.tfrecord")[0] for _ in range(args.repeats))
         bounds, totals, runs, memory = [], [], [], 0.0

@@ -104,6 +104,11 @@ def open_dataset(path: str) -> Dataset:
     """
     files = open_dataset_files(path)
     path, manifest = files.path, files.manifest
+    if manifest.is_view:
+        raise InputError(
+            f"{path} is a view: its records lie in {', '.join(manifest.base)} and do not hold its changes yet; make "
+            f"shards of it with `wordtree assemble {path} OUT`"
+        )
     fs, root = fsspec.core.url_to_fs(path)
     index_path = posixpath.join(root, f"{manifest.split}.index.parquet")
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import msgspec
@@ -19,16 +19,21 @@ import pyarrow.parquet as pq
 from pipelines import storage
 from pipelines.labelling import label_map_items
 from pipelines.plan import Plan, versions
-from pipelines.rows import Rejected
-from pipelines.writing import WORK_FOLDER, ShardReport, read_report, work_path
+from pipelines.rows import Noted, Rejected
+from pipelines.writing import WORK_FOLDER, ShardReport, read_piece_report, read_report, work_path
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import OutputError
 from schemas.label_map import write_label_map
 from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
+from schemas.tfds import FILE_NAMES as TFDS_NAMES
+from schemas.tfds import tfds_files
 
 PLAN_NAME = "plan.json"
 LABELS_NAME = "labels.pbtxt"
 REJECTS_NAME = "rejects.jsonl"
+REPAIRS_NAME = "repairs.jsonl"
+HEAD_NAME = "source.json"
+_OWN_NAMES = (LABELS_NAME, REJECTS_NAME, REPAIRS_NAME, HEAD_NAME, *TFDS_NAMES)
 _OWN = re.compile(r"[\w-]+-\d{5}-of-\d{5}\.tfrecord|[\w-]+\.(index|annotations)\.parquet")
 
 
@@ -99,7 +104,12 @@ def damage(out: str, manifest: Manifest) -> str:
             return f"{name} is missing"
         if _rows_in(storage.join(out, name)) != rows:
             return f"{name} is no table of {rows} rows"
-    for name, least in ((LABELS_NAME, 1), (REJECTS_NAME, int(bool(counts.rejected_by_reason)))):
+    told = {
+        LABELS_NAME: True,
+        REJECTS_NAME: bool(counts.rejected_by_reason),
+        REPAIRS_NAME: bool(counts.fixed_by_reason or counts.kept_by_reason),
+    }
+    for name, least in told.items():
         size = storage.size_of(storage.join(out, name))
         if size < least:
             return f"{name} is {'missing' if size < 0 else 'empty'}"
@@ -158,7 +168,7 @@ def clear(out: str) -> None:
     except OSError as error:
         raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
     for name in names:
-        if _OWN.fullmatch(name) or name in (LABELS_NAME, REJECTS_NAME):
+        if _OWN.fullmatch(name) or name in _OWN_NAMES:
             storage.remove(storage.join(out, name))
 
 
@@ -192,8 +202,12 @@ def assemble(plan: Plan) -> Manifest:
         if report is None:
             raise RuntimeError(f"shard {number} of {job.shards} has no report after the run; the runner lost it")
         reports.append(report)
+    read = sum(read_piece_report(job, number).payloads for number in range(len(job.source.pieces())))
+    arrived = sum(report.payloads for report in reports)
+    if arrived != read:
+        raise RuntimeError(f"{arrived} of {read} payloads of rows reached the shards; the runner lost some")
     arrived = sum(report.distinct_images for report in reports)
-    if arrived != plan.images:
+    if plan.exact and arrived != plan.images:
         raise RuntimeError(f"{arrived} images reached the shards, {plan.images} were planned; the runner lost rows")
     for kind, schema in (("index", INDEX_SCHEMA), ("annotations", ANNOTATIONS_SCHEMA)):
         path = storage.join(job.out, f"{job.split}.{kind}.parquet")
@@ -204,6 +218,10 @@ def assemble(plan: Plan) -> Manifest:
     storage.write_bytes(storage.join(job.out, LABELS_NAME), write_label_map(items).encode(), work)
     rejected = sorted((r for report in reports for r in report.rejected), key=msgspec.structs.astuple)
     storage.write_bytes(storage.join(job.out, REJECTS_NAME), b"".join(_reject_lines(plan, rejected)), work)
+    notes = sorted((note for report in reports for note in report.notes), key=msgspec.structs.astuple)
+    storage.write_bytes(storage.join(job.out, REPAIRS_NAME), b"".join(_reject_lines(plan, notes)), work)
+    if plan.head:
+        storage.write_bytes(storage.join(job.out, HEAD_NAME), plan.head, work)
     manifest = Manifest(
         source=job.source.name,
         split=job.split,
@@ -216,6 +234,8 @@ def assemble(plan: Plan) -> Manifest:
         classes=tuple(job.space.classes.values()),
         tree_digest=job.space.tree_digest,
     )
+    for name, data in tfds_files(manifest).items():
+        storage.write_bytes(storage.join(job.out, name), data, work)
     storage.write_bytes(storage.join(job.out, MANIFEST_NAME), manifest.to_json().encode(), work)
     storage.remove(work)
     return manifest
@@ -225,15 +245,17 @@ def _read_table(path: str) -> pa.Table:
     return pa.ipc.open_stream(storage.read_bytes(path)).read_all()
 
 
-def _reject_lines(plan: Plan, rejected: list[Rejected]) -> Iterator[bytes]:
-    for row in rejected:
+def _reject_lines(plan: Plan, rows: Sequence[Rejected | Noted]) -> Iterator[bytes]:
+    for row in rows:
         line = {
             "source": plan.job.source.name,
             "record": row.record,
             "kind": row.kind,
             "reason": row.reason,
+            **({"action": row.action} if isinstance(row, Noted) else {}),
             "found": row.found,
             "where": row.where,
+            "image_id": row.image_id,
         }
         yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
@@ -242,11 +264,12 @@ def _counts(reports: list[ShardReport]) -> Counts:
     """The counts of all shards; checks the law in = written + rejected."""
     reasons: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    fixed: Counter[str] = Counter()
+    notes: dict[str, Counter[str]] = {"fixed": Counter(), "kept": Counter()}
     for report in reports:
         reasons.update(row.reason for row in report.rejected)
         kinds.update(row.kind for row in report.rejected)
-        fixed.update(report.fixed)
+        for note in report.notes:
+            notes[note.action][note.reason] += 1
     counts = Counts(
         images_in=sum(report.images_in for report in reports),
         images_written=sum(report.records for report in reports),
@@ -255,10 +278,16 @@ def _counts(reports: list[ShardReport]) -> Counts:
         annotations_written=sum(report.annotations_written for report in reports),
         annotations_rejected=kinds["box"] + kinds["label"],
         rejected_by_reason=dict(sorted(reasons.items())),
-        fixed_by_reason=dict(sorted(fixed.items())),
+        fixed_by_reason=dict(sorted(notes["fixed"].items())),
+        kept_by_reason=dict(sorted(notes["kept"].items())),
+        captions_in=sum(report.captions_in for report in reports),
+        captions_written=sum(report.captions_written for report in reports),
+        captions_rejected=kinds["caption"],
     )
     if counts.images_in != counts.images_written + counts.images_rejected:
         raise RuntimeError(f"images do not add up: {counts}")
     if counts.annotations_in != counts.annotations_written + counts.annotations_rejected:
         raise RuntimeError(f"annotations do not add up: {counts}")
+    if counts.captions_in != counts.captions_written + counts.captions_rejected:
+        raise RuntimeError(f"captions do not add up: {counts}")
     return counts

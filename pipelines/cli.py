@@ -14,14 +14,16 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from pipelines import storage
-from pipelines.checks import Policy
+from pipelines.image_header import MAX_PIXELS
 from pipelines.plan import IMAGES_PER_SHARD, Options, Plan, make_plan
+from pipelines.policy import Policy, describe, parse_choices, policy_of
 from pipelines.sources.base import DatasetSource, load_source, source_names
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
 EXAMPLES_SHOWN = 3
 REJECTS_NAME = "rejects.jsonl"
+REPAIRS_NAME = "repairs.jsonl"
 
 LAYOUT = """\
 what OUT holds afterwards:
@@ -30,6 +32,7 @@ what OUT holds afterwards:
   SPLIT.annotations.parquet       one row per box and per image label
   labels.pbtxt                    the classes
   rejects.jsonl                   what was not written, and why
+  repairs.jsonl                   what was written though it is not as it should be: fixed, or kept
   manifest.json                   counts, digests and options; written last
 
 Run the same command again to resume. What stands after `--` goes to Apache Beam:
@@ -57,7 +60,7 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
         source.name,
         help=source.help,
         description=f"Convert {source.help} to a dataset directory.",
-        epilog=f"example:\n  {source.example}\n\n{LAYOUT}",
+        epilog=f"example:\n  {source.example}\n\n{describe()}\n\n{LAYOUT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -77,8 +80,7 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
         default="error",
         help="a class that the label map does not know: stop, or reject its annotations (default: error)",
     )
-    if source.has_boxes:
-        _add_box_options(parser.add_argument_group("bad data"))
+    _add_policy_options(parser.add_argument_group("bad data"), source)
     output = parser.add_argument_group("output")
     output.add_argument("--split", default="train", metavar="NAME", help="begins the file names (default: train)")
     output.add_argument(
@@ -93,25 +95,62 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
     output.add_argument("--force", action="store_true", help="replace what OUT holds")
     running = parser.add_argument_group("running")
     running.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
-    running.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
+    running.add_argument(
+        "--dry-run", action="store_true", help="show the plan and what it would cost on Dataflow, and write nothing"
+    )
     running.add_argument("--json", action="store_true", help="the result as one line of JSON on stdout")
     parser.set_defaults(run=run_convert)
 
 
-def _add_box_options(group: Any) -> None:
+def _add_policy_options(group: Any, source: type[DatasetSource]) -> None:
+    group.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="CHECK=ACTION",
+        help="what to do about a kind of fault, see below; may be given several times",
+    )
+    group.add_argument(
+        "--verify",
+        choices=("header", "decode"),
+        default="header",
+        help="look at each image's header, size and end, or decode every pixel (default: header)",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"an image of more pixels is a decompression bomb (default: {MAX_PIXELS})",
+    )
+    if not source.has_boxes:
+        return
     group.add_argument(
         "--on-bad-box",
         choices=("clip", "reject"),
-        default="clip",
-        help="a box past the image's edge; boxes without area inside are always rejected (default: clip)",
+        help="short for --on box:past_edge=fix and --on box:past_edge=reject",
     )
     group.add_argument(
         "--on-size-mismatch",
         choices=("file", "scale", "reject"),
-        default="file",
-        help="annotation and file differ in size: boxes are pixels of the file, of the annotation's size, or the image "
-        "is rejected (default: file)",
+        help="short for --on image:size_mismatch=fix, =scale and =reject",
     )
+    group.add_argument(
+        "--draw-masks",
+        action="store_true",
+        help="draw polygons and run lengths as PNGs too, as the Object Detection API reads masks",
+    )
+
+
+def _policy(args: argparse.Namespace) -> Policy:
+    choices: dict[str, str] = {}
+    if getattr(args, "on_bad_box", None):
+        choices["box:past_edge"] = "fix" if args.on_bad_box == "clip" else args.on_bad_box
+    if getattr(args, "on_size_mismatch", None):
+        choices["image:size_mismatch"] = "fix" if args.on_size_mismatch == "file" else args.on_size_mismatch
+    choices |= parse_choices(args.on)
+    masks = "png" if getattr(args, "draw_masks", False) else "keep"
+    return policy_of(choices, max_pixels=args.max_pixels, verify=args.verify, masks=masks)
 
 
 def run_convert(args: argparse.Namespace) -> int:
@@ -119,9 +158,6 @@ def run_convert(args: argparse.Namespace) -> int:
     source = load_source(args.format).from_args(args)
     if args.workers < 1:
         raise ConfigError(f"--workers is {args.workers}; expected 1 or more")
-    policy = (
-        Policy(on_bad_box=args.on_bad_box, on_size_mismatch=args.on_size_mismatch) if source.has_boxes else Policy()
-    )
     options = Options(
         labels=args.labels,
         tree=args.tree,
@@ -129,7 +165,7 @@ def run_convert(args: argparse.Namespace) -> int:
         shards=args.shards,
         seed=args.seed,
         limit=args.limit,
-        policy=policy,
+        policy=_policy(args),
         on_unknown_class=args.on_unknown_class,
     )
     plan = make_plan(source, args.out.rstrip("/") or args.out, options)
@@ -141,9 +177,15 @@ def run_convert(args: argparse.Namespace) -> int:
         make_pipeline(args.beam_args, workers=args.workers)
     print("\n".join(plan.lines()), file=talk, flush=True)
     if args.dry_run:
+        from pipelines import cost, volume
+
+        amount = volume.measure(plan, decode=getattr(args, "verify", "") == "decode")
+        expected = cost.estimate(amount)
+        print("\n".join(cost.lines(amount, expected)), file=talk)
         print("dry run: nothing was written", file=talk)
         if args.json:
             facts = {"images": plan.images, "shards": plan.job.shards, "classes": len(plan.job.space.classes)}
+            facts |= {"volume": asdict(amount), "cost": {**asdict(expected), "once": expected.once}}
             print(json.dumps({"out": plan.job.out, "dry_run": True, **facts, "options": dict(plan.options)}))
         return 0
     _quiet_beam()
@@ -185,21 +227,24 @@ def _print_counts(plan: Plan, manifest: Manifest, stream: TextIO) -> None:
         ("images", counts.images_in, counts.images_written, counts.images_rejected),
         ("annotations", counts.annotations_in, counts.annotations_written, counts.annotations_rejected),
     )
+    if counts.captions_in:
+        rows = (*rows, ("captions", counts.captions_in, counts.captions_written, counts.captions_rejected))
     for name, *numbers in rows:
         print(f"{name:<12}" + "".join(f"{number:>12,}" for number in numbers), file=stream)
-    if counts.rejected_by_reason:
-        examples = _first_rejects(plan.job.out)
-        for reason, number in counts.rejected_by_reason.items():
-            print(f"rejected {number:>10,}  {reason}", file=stream)
-            shown = examples.get(reason, [])
+    for word, found, name in (
+        ("rejected", counts.rejected_by_reason, REJECTS_NAME),
+        ("fixed", counts.fixed_by_reason, REPAIRS_NAME),
+        ("kept", counts.kept_by_reason, REPAIRS_NAME),
+    ):
+        examples = _first_of_each(plan.job.out, name) if found else {}
+        for reason, number in found.items():
+            print(f"{word:<8} {number:>10,}  {reason}", file=stream)
+            shown = examples.get((word, reason), [])
             for example in shown:
                 print(f"{'':<21}{example}", file=stream)
             if number > len(shown):
-                rest = f"… and {number - len(shown):,} more in {storage.join(plan.job.out, REJECTS_NAME)}"
-                print(f"{'':<21}{rest}", file=stream)
-    for reason, number in counts.fixed_by_reason.items():
-        print(f"fixed    {number:>10,}  {reason}", file=stream)
-    if "image:size_mismatch" in counts.fixed_by_reason and plan.job.policy.on_size_mismatch == "file":
+                print(f"{'':<21}… and {number - len(shown):,} more in {storage.join(plan.job.out, name)}", file=stream)
+    if "image:size_mismatch" in counts.fixed_by_reason and plan.job.policy.action("image:size_mismatch") == "fix":
         print(
             "         sizes differ: were the images resized after they were annotated? --on-size-mismatch scale",
             file=stream,
@@ -216,12 +261,13 @@ def _print_speed(manifest: Manifest, seconds: float, stream: TextIO) -> None:
     )
 
 
-def _first_rejects(out: str) -> dict[str, list[str]]:
-    """The first few rejects of each reason, as people read them."""
-    first: dict[str, list[str]] = {}
-    for line in storage.read_bytes(storage.join(out, REJECTS_NAME)).decode().splitlines():
-        row = json.loads(line)
-        shown = first.setdefault(row["reason"], [])
-        if len(shown) < EXAMPLES_SHOWN:
-            shown.append(f"{row['record']} ({row['where']}): {row['found']}"[:160])
+def _first_of_each(out: str, name: str) -> dict[tuple[str, str], list[str]]:
+    """The first few lines of each (action, reason) in rejects.jsonl or repairs.jsonl, as people read them."""
+    first: dict[tuple[str, str], list[str]] = {}
+    with storage.opened(storage.join(out, name)) as stream:
+        for line in stream:
+            row = json.loads(line)
+            shown = first.setdefault((row.get("action", "rejected"), row["reason"]), [])
+            if len(shown) < EXAMPLES_SHOWN:
+                shown.append(f"{row['record']} ({row['where']}): {row['found']}"[:160])
     return first

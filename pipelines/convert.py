@@ -1,9 +1,10 @@
 """The whole conversion on one screen.
 
-    source.read ─► (shard, row as bytes) ─► GroupByKey ─► write shards ─► assemble
+    source.read ─► (shard, rows as bytes) ─► GroupByKey ─► write shards ─► assemble
 
 Rows alone pass the GroupByKey; the step behind it reads each image and writes it to its shard (rule R3, decision
-0004-beam-two-planes). Every shard gets an empty row, so that one without images is written too.
+0004-beam-two-planes). Every shard gets an empty row, so that one without images is written too. Runners that hold a
+GroupByKey in memory get references to rows in files in place of rows (`pipelines.spool`).
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from pipelines import assembling, storage
+from pipelines import assembling, faults, storage
 from pipelines.beam_options import make_pipeline
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
-from pipelines.writing import WORK_FOLDER, read_elements, write_shard
-from schemas.errors import OutputError
+from pipelines.spool import SPOOL_FOLDER, read_spool, spool
+from pipelines.writing import WORK_FOLDER, read_piece, write_shard
+from schemas.errors import OutputError, WordTreeError
 from schemas.manifest import Manifest
 
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+IN_MEMORY_RUNNERS = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
 
 logger = logging.getLogger(__name__)
 
@@ -43,31 +47,45 @@ class Converted:
 
 
 class ReadRows(beam.DoFn):
-    """All rows of the source, each with its shard."""
+    """All rows of a piece of the source, each with its shard; or, spooled, where they lie."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, spooled: bool) -> None:
+        self._job, self._spooled = job, spooled
 
-    def process(self, element: None) -> Iterator[tuple[int, bytes]]:
-        yield from read_elements(self._job)
+    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
+        rows = read_piece(self._job, *element)
+        yield from spool(rows, _spool_folder(self._job)) if self._spooled else rows
 
 
 class WriteShard(PixelDoFn):
     """Reads the images of one shard and writes it; puts out the shard's number."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, spooled: bool) -> None:
+        self._job, self._spooled = job, spooled
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         number, rows = element
+        if self._spooled:
+            rows = read_spool(filter(None, rows), _spool_folder(self._job))
         report, written = write_shard(self._job, number, rows)
         Metrics.counter("convert", "shards_written" if written else "shards_found").inc()
         Metrics.counter("convert", "records").inc(report.records)
         yield number
 
 
-def build(pipeline: beam.Pipeline, job: Job) -> PCollection[int]:
-    """The steps of a conversion, from nothing to the numbers of the shards that are written."""
+def _spool_folder(job: Job) -> str:
+    return storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER)
+
+
+def build(pipeline: beam.Pipeline, job: Job, *, spooled: bool = False) -> PCollection[int]:
+    """The steps of a conversion, from nothing to the numbers of the shards that are written.
+
+    Args:
+        pipeline: an empty one.
+        job: what to do.
+        spooled: whether rows lie in files between reader and shard.
+    """
+    pieces = list(enumerate(job.source.pieces()))
     shards = (
         pipeline
         | "number the shards" >> beam.Create(list(range(job.shards)), reshuffle=False)
@@ -75,14 +93,14 @@ def build(pipeline: beam.Pipeline, job: Job) -> PCollection[int]:
     )
     rows = (
         pipeline
-        | "begin" >> beam.Create([None], reshuffle=False)
-        | "read annotations" >> beam.ParDo(ReadRows(job)).with_output_types(tuple[int, bytes])
+        | "name the pieces" >> beam.Create(pieces, reshuffle=len(pieces) > 1)
+        | "read annotations" >> beam.ParDo(ReadRows(job, spooled)).with_output_types(tuple[int, bytes])
     )
     return (
         (shards, rows)
         | "join both" >> beam.Flatten()
         | "group rows by shard" >> beam.GroupByKey()
-        | "write shards" >> beam.ParDo(WriteShard(job)).with_output_types(int)
+        | "write shards" >> beam.ParDo(WriteShard(job, spooled)).with_output_types(int)
     )
 
 
@@ -102,14 +120,20 @@ def _importable_by_workers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _room_errors(out: str) -> Iterator[None]:
-    """A full disk is the user's to mend. Beam wraps exceptions, across processes as text, so the text is looked at."""
+    """A full disk and other trouble of a file system are the user's to mend.
+
+    Beam wraps exceptions, across processes as text, so the text is looked at.
+    """
     try:
         yield
     except Exception as error:
-        told = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
-        if not told:
+        full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
+        if full:
+            raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
+        trouble = faults.told(error)
+        if not trouble or isinstance(error, WordTreeError):
             raise
-        raise OutputError(f"cannot write to {out!r}: {told}. Make room and run the same command again") from error
+        raise OutputError(f"{trouble}. Mend it and run the same command again; what is finished stays") from error
 
 
 def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Converted:
@@ -140,5 +164,5 @@ def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, forc
         assembling.begin(plan)
         logger.info("converting %d images into %d shards", plan.images, plan.job.shards)
         with _importable_by_workers(), pipeline:
-            build(pipeline, plan.job)
+            build(pipeline, plan.job, spooled=type(pipeline.runner).__name__ in IN_MEMORY_RUNNERS)
         return Converted(assembling.assemble(plan))

@@ -10,23 +10,23 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
 from pipelines import storage
-from pipelines.checks import Policy
 from pipelines.labelling import LabelSpace, resolve_classes
-from pipelines.rows import sort_key
-from pipelines.sources.base import DatasetSource
+from pipelines.policy import Policy
+from pipelines.rows import KEY_BYTES, sort_key
+from pipelines.sources.base import DatasetSource, Packing
 from schemas.errors import ConfigError, InputError
 from schemas.manifest import SourceFile
 
 IMAGES_PER_SHARD = 2000  # COCO's train2017 in 60 files of 330 MB; a few files for each reader and worker
 DEFAULT_POLICY = Policy()
 LONGEST_SPLIT = 100  # bytes; file systems take names of 255, and temporary ones are longer
-RECORDS_VERSION = "1"  # raise it when the same input begins to give other bytes
+RECORDS_VERSION = "2"  # raise it when the same input begins to give other bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,11 @@ class Job:
     limit_key: bytes
     fingerprint: str
 
+    @property
+    def packing(self) -> Packing:
+        """How rows are dealt out to the shards."""
+        return Packing(self.shards, self.seed, self.limit_key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -76,10 +81,12 @@ class Plan:
 
     Attributes:
         images: distinct images to convert, after the limit.
+        exact: whether that is their number; an estimate otherwise.
         options: as the manifest will state them.
         source_files: annotation files.
         tree: path of the tree, or "".
         notes: what else people should know about the source.
+        head: JSON that describes the dataset, for source.json; b"" for none.
     """
 
     job: Job
@@ -88,6 +95,8 @@ class Plan:
     source_files: tuple[SourceFile, ...]
     tree: str
     notes: tuple[str, ...] = ()
+    exact: bool = True
+    head: bytes = b""
 
     def lines(self) -> list[str]:
         """The plan for people."""
@@ -98,7 +107,7 @@ class Plan:
         dropped = f", {len(job.space.dropped)} unknown (their annotations are rejected)" if job.space.dropped else ""
         return [
             f"source   {job.source.name}: {paths}" + (f" ({size / 1e6:.1f} MB of annotations)" if size else ""),
-            f"images   {self.images} below {job.source.image_root}"
+            f"images   {'' if self.exact else 'about '}{self.images} below {job.source.image_root}"
             + (f" (--limit {self.options['limit']})" if self.options["limit"] else "")
             + "".join(f"; {note}" for note in self.notes),
             f"classes  {len(job.space.classes)}{mapped}{dropped}",
@@ -130,10 +139,12 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
     space = resolve_classes(
         survey.classes, labels, source=source.name, tree_path=options.tree, on_unknown=options.on_unknown_class
     )
-    images, limit_key = len(survey.image_ids), b""
-    if 0 < options.limit < images:
-        images = options.limit
-        limit_key = heapq.nsmallest(images, (sort_key(name, options.seed) for name in survey.image_ids))[-1]
+    images, exact, limit_key = survey.images, survey.image_ids is not None, b""
+    if options.limit:
+        keys = _smallest_keys(survey.image_ids or source.image_ids(), options.limit, options.seed)
+        if len(keys) == options.limit:
+            limit_key = keys[-1]
+        images, exact = len(keys), True
     shards = options.shards or max(1, -(-images // IMAGES_PER_SHARD))
     chosen = {
         **source.options(),
@@ -143,7 +154,7 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         "shards": shards,
         "seed": options.seed,
         "limit": options.limit,
-        **asdict(options.policy),
+        **options.policy.options(),
         "on_unknown_class": options.on_unknown_class,
     }
     decides = {
@@ -151,6 +162,7 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         "source": source.name,
         "options": chosen,
         "files": [asdict(file) for file in survey.files],
+        "head": hashlib.sha256(survey.head).hexdigest(),
         "classes": {key: asdict(entry) for key, entry in space.classes.items()},
         "tree_digest": space.tree_digest,
     }
@@ -166,8 +178,29 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         fingerprint=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
     )
     return Plan(
-        job=job, images=images, options=chosen, source_files=survey.files, tree=options.tree, notes=survey.notes
+        job=job,
+        images=images,
+        options=chosen,
+        source_files=survey.files,
+        tree=options.tree,
+        notes=survey.notes,
+        exact=exact,
+        head=survey.head,
     )
+
+
+def _smallest_keys(image_ids: Iterable[str], most: int, seed: int) -> list[bytes]:
+    """The smallest sort keys, each once, in order; memory for twice as many as are wanted."""
+    kept: set[bytes] = set()
+    bound = b"\xff" * KEY_BYTES
+    for image_id in image_ids:
+        key = sort_key(image_id, seed)
+        if key <= bound:
+            kept.add(key)
+            if len(kept) > 2 * most:
+                kept = set(heapq.nsmallest(most, kept))
+                bound = max(kept)
+    return heapq.nsmallest(most, kept)
 
 
 def _check(options: Options) -> None:

@@ -1,6 +1,11 @@
-"""Files on any fsspec file system; local paths take the short way.
+"""Files on any fsspec file system; local paths take the short way, others `pipelines.remote`.
 
-Written files appear whole or not at all (rule R11): `writing` yields a temporary file and renames it at the end.
+Written files appear whole or not at all (rule R11): `writing` yields a temporary file and renames it at the end, or an
+upload that ends well or not at all.
+
+Errors are the same everywhere. FileNotFoundError, NotADirectoryError and their kin are about this one file. Trouble of
+the file system itself is an OSError, and a `StorageError` where it is a remote one or is written to: that ends a run,
+so that no server that does not answer, and no token that expires, turns images into rejects.
 """
 
 from __future__ import annotations
@@ -11,13 +16,22 @@ import os
 import posixpath
 import stat
 import uuid
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, TypeVar
 
-from schemas.errors import ConfigError, InputError, RecordError
+from pipelines import remote
+from pipelines.faults import StorageError, trouble_of
+from schemas.errors import InputError, RecordError
 
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.ENXIO, errno.ENODEV)
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
+_LONGEST_KEY = 1024  # bytes, on S3 and Google Cloud Storage
+_Item = TypeVar("_Item")
+_Fetched = TypeVar("_Fetched")
+_AHEAD = 16  # files that are fetched at once where each takes a round trip
 
 
 def is_remote(path: str) -> bool:
@@ -27,20 +41,13 @@ def is_remote(path: str) -> bool:
 
 def join(folder: str, *names: str) -> str:
     """Path of a file below a folder, on either kind of file system."""
+    if not names:
+        return folder
+    if is_remote(folder):  # object stores take every name as it is: `./a.jpg` is not `a.jpg` there
+        names = tuple(posixpath.normpath(name) if "./" in name or "//" in name else name for name in names)
+        root = folder if folder.endswith("://") else folder.rstrip("/") + "/"
+        return root + posixpath.join("", *names)
     return posixpath.join(folder.rstrip("/") or folder, *names)
-
-
-def _remote(path: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
-    try:
-        return url_to_fs(path)
-    except ImportError as error:
-        missing = getattr(error.__cause__, "name", None)
-        advice = f"; pip install {missing.partition('.')[0]}" if missing else ""
-        raise ConfigError(f"{path!r} needs a Python package that is not installed ({error}){advice}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path!r} is on no file system that fsspec knows: {error}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -49,11 +56,10 @@ def read_bytes(path: str) -> bytes:
     Raises:
         OSError: FileNotFoundError and its kin, on every file system.
     """
-    if not is_remote(path):
-        with open(path, "rb") as stream:
-            return stream.read()
-    fs, inner = _remote(path)
-    return fs.cat_file(inner)
+    if is_remote(path):
+        return remote.read(path)
+    with open(path, "rb") as stream:
+        return stream.read()
 
 
 def read_item(path: str, missing: str = "image:missing") -> bytes:
@@ -64,11 +70,12 @@ def read_item(path: str, missing: str = "image:missing") -> bytes:
             for what cannot be opened, or `image:bad_path` for what can be no file's name.
         OSError: trouble of the file system itself.
     """
+    if is_remote(path):
+        return _read_remote_item(path, missing)
     try:
-        if not is_remote(path):
-            mode = os.stat(path).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise RecordError("image:not_a_file", "neither a file nor a folder, but a pipe, socket or device")
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise RecordError("image:not_a_file", "neither a file nor a folder, but a pipe, socket or device")
         return read_bytes(path)
     except FileNotFoundError:
         raise RecordError(missing, "there is no such file", found=name_of(path)) from None
@@ -77,9 +84,54 @@ def read_item(path: str, missing: str = "image:missing") -> bytes:
     except ValueError as error:  # a NUL, or what the file system's encoding has no bytes for
         raise RecordError("image:bad_path", "this can be no file's name", found=str(error)) from None
     except OSError as error:
-        if error.errno not in _OF_THE_NAME:
-            raise
-        raise RecordError("image:unreadable", "the file cannot be opened", found=error.strerror or "") from None
+        if error.errno in _OF_THE_NAME:
+            raise RecordError("image:unreadable", "the file cannot be opened", found=error.strerror or "") from None
+        raise StorageError(error.errno, error.strerror, path) from error
+
+
+def _read_remote_item(path: str, missing: str) -> bytes:
+    """Permissions are a bucket's or a token's there, not a file's: they are trouble of the file system."""
+    if "\0" in path or plain_text(path) != path:
+        raise RecordError("image:bad_path", "this can be no file's name", found=plain_text(name_of(path)))
+    if len(path.partition("://")[2].encode()) > _LONGEST_KEY:
+        raise RecordError("image:unreadable", "the file cannot be opened", found=os.strerror(errno.ENAMETOOLONG))
+    try:
+        return remote.read(path)
+    except FileNotFoundError:
+        raise RecordError(missing, "there is no such file", found=name_of(path)) from None
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise RecordError("image:unreadable", "the file cannot be read", found=type(error).__name__) from None
+
+
+def fetched_ahead(
+    items: Iterable[_Item], fetch: Callable[[_Item], _Fetched], *, remote: bool
+) -> Iterator[tuple[_Item, _Fetched]]:
+    """Each item with what `fetch` reads for it, in the order of the items.
+
+    Where a file takes a round trip to a server, a few are fetched at once, by threads; no more than these are held.
+
+    Args:
+        items: what to fetch for.
+        fetch: reads files; it is called in any order, and what it raises is raised in the item's place.
+        remote: whether the files lie on a server; otherwise each is fetched when it is asked for.
+    """
+    if not remote:
+        for item in items:
+            yield item, fetch(item)
+        return
+    waiting: deque[tuple[_Item, Future[_Fetched]]] = deque()
+    pool = ThreadPoolExecutor(_AHEAD, "fetched ahead")
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(fetch, item)))
+            if len(waiting) == _AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def plain_text(name: str) -> str:
@@ -102,42 +154,40 @@ def read_source(path: str, what: str) -> bytes:
 
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
-    if not is_remote(path):
-        return os.path.exists(path)
-    fs, inner = _remote(path)
-    return fs.exists(inner)
+    return remote.info(path) is not None if is_remote(path) else os.path.exists(path)
 
 
 def is_folder(path: str) -> bool:
     """Whether a folder is there."""
     if not is_remote(path):
         return os.path.isdir(path)
-    fs, inner = _remote(path)
-    return fs.isdir(inner)
+    found = remote.info(path)
+    return found is not None and found["type"] == "directory"
 
 
 def size_of(path: str) -> int:
     """Bytes of a file, -1 if it is not there."""
     if not is_remote(path):
         return os.path.getsize(path) if os.path.isfile(path) else -1
-    fs, inner = _remote(path)
-    return fs.size(inner) if fs.isfile(inner) else -1
+    found = remote.info(path)
+    return -1 if found is None or found["type"] == "directory" else int(found["size"])
 
 
 def list_folder(path: str) -> tuple[list[str], list[str]]:
-    """Sorted names of the folders and of the files right below; both empty if there is no such folder."""
+    """Sorted names of the folders and of the files right below; both empty if there is no such folder.
+
+    Raises:
+        NotADirectoryError: if it is a file.
+    """
     folders: list[str] = []
     names: list[str] = []
-    if not is_remote(path):
-        with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
-            for entry in entries:
-                (folders if _is_dir(entry) else names).append(entry.name)
-    else:
-        fs, inner = _remote(path)
-        with contextlib.suppress(FileNotFoundError):
-            for entry in fs.ls(inner, detail=True, refresh=True):
-                name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
-                (folders if entry["type"] == "directory" else names).append(name)
+    with contextlib.suppress(FileNotFoundError):
+        if is_remote(path):
+            folders, names = remote.listing(path)
+        else:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    (folders if _is_dir(entry) else names).append(entry.name)
     return sorted(folders), sorted(names)
 
 
@@ -150,61 +200,67 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 def files_below(path: str) -> list[str]:
     """Sorted paths, relative to the folder, of all files below it; links to folders are not followed."""
-    if not is_remote(path):
-        start = len(os.path.join(path, ""))
-        return sorted(os.path.join(folder, name)[start:] for folder, _, names in os.walk(path) for name in names)
-    fs, inner = _remote(path)
-    return sorted(posixpath.relpath(file, inner) for file in fs.find(inner))
+    if is_remote(path):
+        return sorted(remote.files_below(path))
+    start = len(os.path.join(path, ""))
+    return sorted(os.path.join(folder, name)[start:] for folder, _, names in os.walk(path) for name in names)
 
 
 def opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
-    """The file, to read parts of it."""
-    if not is_remote(path):
-        return open(path, "rb")
-    fs, inner = _remote(path)
-    return cast("contextlib.AbstractContextManager[BinaryIO]", fs.open(inner, "rb"))
+    """The file, to read parts of it; of a remote one little more than these parts is fetched."""
+    return remote.opened(path) if is_remote(path) else open(path, "rb")
 
 
 def make_folder(path: str) -> None:
-    """Make the folder and those above it; nothing happens if it is there."""
-    if not is_remote(path):
-        os.makedirs(path, exist_ok=True)
-        return
-    fs, inner = _remote(path)
-    fs.makedirs(inner, exist_ok=True)
+    """Make the folder and those above it; nothing happens if it is there, or where names need no folders."""
+    if is_remote(path):
+        remote.make_folder(path)
+    else:
+        with trouble_of(path, of_one_file=False):
+            os.makedirs(path, exist_ok=True)
 
 
 def remove(path: str) -> None:
     """Remove a file, or a folder with all below it; nothing happens if it is not there."""
-    if not exists(path):
-        return
     if is_remote(path):
-        fs, inner = _remote(path)
-        fs.rm(inner, recursive=True)
+        remote.remove(path)
     elif os.path.isdir(path):
         import shutil
 
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+        with trouble_of(path, of_one_file=False):
+            shutil.rmtree(path)
+    elif os.path.exists(path):
+        with trouble_of(path, of_one_file=False):
+            os.unlink(path)
 
 
 @contextlib.contextmanager
 def writing(path: str, temporary_folder: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends well, and not at all when it fails or is killed."""
+    """A file that appears under its name when the block ends well, and not at all when it fails or is killed.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
     temporary = join(temporary_folder, f"tmp-{posixpath.basename(path)}-{uuid.uuid4().hex}")
-    if not is_remote(path):
-        with open(temporary, "wb", buffering=1 << 20) as stream:
+    if is_remote(path):
+        with remote.writing(path, temporary) as stream:
             yield stream
-        os.replace(temporary, path)
         return
-    fs, inner = _remote(path)
-    inner_temporary = fs._strip_protocol(temporary)
-    with fs.open(inner_temporary, "wb") as stream:
-        yield cast(BinaryIO, stream)
-    if fs.exists(inner):
-        fs.rm(inner)
-    fs.mv(inner_temporary, inner)
+    with trouble_of(path, of_one_file=False):
+        stream = open(temporary, "wb", buffering=1 << 20)  # noqa: SIM115
+    try:
+        yield stream
+        with trouble_of(path, of_one_file=False):
+            stream.close()
+            os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            stream.close()
+        with contextlib.suppress(OSError):  # a full disk has the room back
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise StorageError(error.errno, error.strerror, path) from error
+        raise
 
 
 def write_bytes(path: str, data: bytes, temporary_folder: str) -> None:

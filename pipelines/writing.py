@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +17,15 @@ import msgspec
 import pyarrow as pa
 
 from pipelines import storage
-from pipelines.checks import examine
+from pipelines.checks import NO_ASSETS, examine
+from pipelines.fetching import read_assets, read_image
+from pipelines.joining import join
 from pipelines.plan import Job
-from pipelines.rows import ImageRow, Rejected, decode_row, encode_row, shard_of
-from schemas.arrow import INDEX_SCHEMA, annotations_table
-from schemas.errors import RecordError
+from pipelines.rows import ImageRow, Noted, Rejected
+from schemas.arrow import annotations_table, index_row, index_table
 from schemas.record import ImageRecord
-from schemas.tfexample import encode_record
-from schemas.tfrecord import frame
+from schemas.tfexample import encode_chunks
+from schemas.tfrecord import frame_chunks
 
 WORK_FOLDER = ".work"
 ROWS_AT_ONCE = 512  # records whose annotations are turned into Arrow together
@@ -36,8 +37,9 @@ class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         fingerprint: of the job and of every row of the shard.
         distinct_images: number of different image ids that came in.
+        payloads: that came in, of rows; all that readers put out must arrive at some shard.
         rejected: in the order in which they were met.
-        fixed: repairs by reason.
+        notes: what is written though it is not as it should be, in the order in which it was met.
     """
 
     fingerprint: str
@@ -50,8 +52,11 @@ class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
     distinct_images: int
     annotations_in: int
     annotations_written: int
+    captions_in: int
+    captions_written: int
+    payloads: int
     rejected: list[Rejected]
-    fixed: dict[str, int]
+    notes: list[Noted]
 
 
 def shard_name(job: Job, number: int) -> str:
@@ -72,26 +77,50 @@ def read_report(job: Job, number: int) -> ShardReport | None:
         return None
 
 
-def read_elements(job: Job) -> Iterator[tuple[int, bytes]]:
-    """All rows of the source as (shard, element); see `pipelines.rows`."""
-    for row in job.source.read():
-        element = encode_row(row, job.seed)
-        if not job.limit_key or element[: len(job.limit_key)] <= job.limit_key:
-            yield shard_of(element, job.shards), element
+class PieceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader put out: its piece, and how many payloads of rows."""
+
+    piece: str
+    payloads: int
 
 
-def write_shard(job: Job, number: int, elements: Iterable[bytes]) -> tuple[ShardReport, bool]:
+def read_piece(job: Job, number: int, piece: str) -> Iterator[tuple[int, bytes]]:
+    """All rows of a piece as (shard, payload); its report is written when the last is taken."""
+    payloads = 0
+    for payload in job.source.pack(number, piece, job.packing):
+        payloads += 1
+        yield payload
+    work = storage.join(job.out, WORK_FOLDER)
+    report = msgspec.json.encode(PieceReport(piece=piece, payloads=payloads))
+    storage.write_bytes(piece_path(job, number), report, work)
+
+
+def piece_path(job: Job, number: int) -> str:
+    """Path of a reader's report."""
+    return storage.join(job.out, WORK_FOLDER, f"piece-{number:05d}.json")
+
+
+def read_piece_report(job: Job, number: int) -> PieceReport:
+    """The report of a reader.
+
+    Raises:
+        FileNotFoundError: it has not finished.
+    """
+    return msgspec.json.decode(storage.read_bytes(piece_path(job, number)), type=PieceReport)
+
+
+def write_shard(job: Job, number: int, payloads: Iterable[bytes]) -> tuple[ShardReport, bool]:
     """Write a shard, or find that it is there.
 
     Args:
         job: the conversion.
         number: of the shard.
-        elements: its rows in any order; empty ones are passed over.
+        payloads: its rows in any order; empty ones are passed over.
 
     Returns:
         The report, and whether the shard had to be written.
     """
-    ordered = sorted(element for element in elements if element)
+    ordered = sorted(payload for payload in payloads if payload)
     fingerprint = _fingerprint(job, number, ordered)
     name = shard_name(job, number)
     path, work = storage.join(job.out, name), storage.join(job.out, WORK_FOLDER)
@@ -101,14 +130,13 @@ def write_shard(job: Job, number: int, elements: Iterable[bytes]) -> tuple[Shard
     storage.make_folder(work)
     shard = _OpenShard(job, name)
     with storage.writing(path, work) as stream:
-        for element in ordered:
-            framed = shard.add(element)
-            if framed:
-                stream.write(framed)
+        for row in join(job.source.unpack(ordered)):
+            for chunk in shard.add(row):
+                stream.write(chunk)
     shard.flush()
-    _write_table(pa.Table.from_pydict(shard.index, INDEX_SCHEMA), work_path(job, number, "index.arrow"), work)
+    _write_table(index_table(shard.index), work_path(job, number, "index.arrow"), work)
     _write_table(pa.concat_tables(shard.annotations), work_path(job, number, "annotations.arrow"), work)
-    report = shard.report(fingerprint)
+    report = shard.report(fingerprint, len(ordered))
     storage.write_bytes(work_path(job, number, "report.json"), msgspec.json.encode(report), work)
     return report, True
 
@@ -123,37 +151,47 @@ class _OpenShard:
         self._waiting: list[ImageRecord] = []
         self._image_ids: set[str] = set()
         self._counts: Counter[str] = Counter()
-        self._fixed: Counter[str] = Counter()
         self._rejected: list[Rejected] = []
-        self.index: dict[str, list[Any]] = {field.name: [] for field in INDEX_SCHEMA}
+        self._notes: list[Noted] = []
+        self.index: list[tuple[Any, ...]] = []
         self.annotations: list[pa.Table] = [annotations_table(())]
 
-    def add(self, element: bytes) -> bytes:
-        """The framed record of a row, empty if it was rejected."""
-        row = decode_row(element)
+    def add(self, row: ImageRow | Rejected) -> Sequence[bytes]:
+        """The framed record of a row in chunks; none if it was rejected."""
+        counts = self._counts
         if isinstance(row, Rejected):
-            self._counts["images" if row.kind == "image" else "annotations"] += 1
+            counts[{"image": "images", "caption": "captions"}.get(row.kind, "annotations")] += 1
             self._rejected.append(row)
             if row.kind == "image" and row.image_id:
                 self._image_ids.add(row.image_id)
-            return b""
-        self._counts["images"] += 1
-        self._counts["annotations"] += len(row.boxes) + len(row.labels)
+            return ()
+        counts["images"] += 1
+        counts["annotations"] += len(row.boxes) + len(row.labels)
+        counts["captions"] += len(row.captions)
         self._image_ids.add(row.image_id)
-        examined = examine(row, read_image(self._job, row), self._job.space, self._job.policy)
+        job = self._job
+        examined = examine(
+            row,
+            read_image(job.source, row),
+            job.space,
+            job.policy,
+            assets=read_assets(job.source, row) if _has_assets(row) else NO_ASSETS,
+            relative=job.source.relative_boxes,
+        )
         self._rejected.extend(examined.rejected)
+        self._notes.extend(examined.notes)
         record = examined.record
         if record is None:
-            return b""
-        self._fixed.update(examined.fixed)
-        framed = frame(encode_record(record))
-        self._digest.update(framed)
-        entry = (record.image_id, self._name, self._offset, len(framed), record.sha256, record.width, record.height)
-        for column, value in zip(self.index.values(), entry, strict=True):
-            column.append(value)
-        self._offset += len(framed)
+            return ()
+        framed = frame_chunks(encode_chunks(record))
+        length = sum(map(len, framed))
+        for chunk in framed:
+            self._digest.update(chunk)
+        self.index.append(index_row(record, self._name, self._offset, length))
+        self._offset += length
         self._image_bytes += len(record.encoded or b"")
-        self._counts["written"] += len(record.boxes) + len(record.labels)
+        counts["written"] += len(record.boxes) + len(record.labels)
+        counts["captions_written"] += len(record.captions)
         self._waiting.append(replace(record, encoded=None))
         if len(self._waiting) >= ROWS_AT_ONCE:
             self.flush()
@@ -165,12 +203,12 @@ class _OpenShard:
             self.annotations.append(annotations_table(self._waiting))
             self._waiting = []
 
-    def report(self, fingerprint: str) -> ShardReport:
+    def report(self, fingerprint: str, payloads: int) -> ShardReport:
         """The report of the finished shard."""
         return ShardReport(
             fingerprint=fingerprint,
             name=self._name,
-            records=len(self.index["image_id"]),
+            records=len(self.index),
             bytes=self._offset,
             image_bytes=self._image_bytes,
             sha256=self._digest.hexdigest(),
@@ -178,21 +216,16 @@ class _OpenShard:
             distinct_images=len(self._image_ids),
             annotations_in=self._counts["annotations"],
             annotations_written=self._counts["written"],
+            captions_in=self._counts["captions"],
+            captions_written=self._counts["captions_written"],
+            payloads=payloads,
             rejected=self._rejected,
-            fixed=dict(sorted(self._fixed.items())),
+            notes=self._notes,
         )
 
 
-def read_image(job: Job, row: ImageRow) -> bytes | RecordError:
-    """The bytes of an image's file, or the reason why there are none; trouble of the file system itself is raised."""
-    if row.uri.startswith("/") or "\\" in row.uri or ".." in row.uri.split("/") or storage.is_remote(row.uri):
-        return RecordError("image:bad_path", "the name leads out of the image folder", found=repr(row.uri))
-    if not row.uri:
-        return RecordError("image:missing", "the annotation names no file")
-    try:
-        return storage.read_item(storage.join(job.source.image_root, row.uri))
-    except RecordError as error:
-        return error
+def _has_assets(row: ImageRow) -> bool:
+    return bool(row.map_uris) or any(box.mask_uri for box in row.boxes)
 
 
 def _fingerprint(job: Job, number: int, ordered: list[bytes]) -> str:

@@ -2,6 +2,9 @@
 
 Rows come from the Parquet files by columns and in batches, so millions of annotations take seconds and little memory;
 pixels are read only of the records that are asked for.
+
+A view has no shards of its own: its index names files of other dataset directories by their path from the view. What
+its rows say holds; boxes and labels inside those records may be older (docs/decisions/0011-views.md).
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlace:
-    """Where a record lies: shard, bytes from its start, bytes with framing."""
+    """Where a record lies: shard (see `shard_path`), bytes from its start, bytes with framing."""
 
     image_id: str
     shard: str
@@ -104,7 +107,7 @@ class DatasetFiles:
             InputError: the shard is missing.
             FormatError: the record is damaged.
         """
-        path = posixpath.join(self.path, place.shard)
+        path = shard_path(self.path, place.shard)
         fs, name = fsspec.core.url_to_fs(path)
         try:
             with fs.open(name, "rb") as file:
@@ -132,8 +135,13 @@ class DatasetFiles:
             raise FormatError(f"{path}: cannot be read ({error}); convert the dataset again") from error
 
 
+def shard_path(folder: str, shard: str) -> str:
+    """Path of a file that an index or a manifest names: relative to the dataset directory, or absolute, or a URL."""
+    return shard if "://" in shard else posixpath.join(folder, shard)
+
+
 def open_dataset_files(path: str) -> DatasetFiles:
-    """Open a dataset directory written by `wordtree convert`.
+    """Open a dataset directory written by `wordtree convert`, or a view of one.
 
     Raises:
         InputError: it is missing, or has no manifest, which means that it is not complete.

@@ -61,7 +61,8 @@ class Counts:
     """What came in and what became of it. Law: images_in = written + rejected, for images and for annotations.
 
     `rejected_by_reason` counts images and annotations together: keys such as `image:truncated`, `box:zero_area`.
-    `fixed_by_reason` counts annotations that were kept after a repair, such as `box:clipped`.
+    `fixed_by_reason` counts what was written after a repair, such as `box:clipped`; `kept_by_reason` what was written
+    as it is though it is not as it should be, such as `image:cmyk`. Captions obey the same law as annotations.
     """
 
     images_in: int = 0
@@ -72,6 +73,10 @@ class Counts:
     annotations_rejected: int = 0
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     fixed_by_reason: Mapping[str, int] = field(default_factory=dict)
+    kept_by_reason: Mapping[str, int] = field(default_factory=dict)
+    captions_in: int = 0
+    captions_written: int = 0
+    captions_rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +91,13 @@ class Manifest:
         versions: of wordtree and of the file format.
         source_files: annotation files read.
         counts: see `Counts`.
-        shards: in order.
+        shards: in order. Of a view: the files of other datasets that it refers to, with the number of records that
+            it takes of each.
         classes: the label space, in id order.
         tree_digest: digest of the tree given at conversion, "" when none was.
         wordnet: version of WordNet behind the wnids.
+        base: of a view, the dataset directories that hold its records: relative to the view, or absolute; () for a
+            dataset with shards of its own (docs/decisions/0011-views.md).
     """
 
     source: str
@@ -104,10 +112,19 @@ class Manifest:
     tree_digest: str = ""
     wordnet: str = "3.0"
     format_version: int = FORMAT_VERSION
+    base: tuple[str, ...] = ()
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the records lie in other dataset directories, and rows here say what holds of them."""
+        return bool(self.base)
 
     def to_json(self) -> str:
-        """JSON text, sorted keys: the same manifest, the same bytes."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        """JSON text, sorted keys: the same manifest, the same bytes. `base` stands there for views alone."""
+        data = asdict(self)
+        if not self.base:
+            del data["base"]
+        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def manifest_from_json(text: str, where: str = MANIFEST_NAME) -> Manifest:
@@ -131,6 +148,7 @@ def manifest_from_json(text: str, where: str = MANIFEST_NAME) -> Manifest:
         data["shards"] = tuple(ShardEntry(**entry) for entry in data["shards"])
         data["classes"] = tuple(ClassEntry(**entry) for entry in data["classes"])
         data["source_files"] = tuple(SourceFile(**entry) for entry in data["source_files"])
+        data["base"] = tuple(data.get("base", ()))
         return Manifest(**data)
     except (KeyError, TypeError) as error:
         raise FormatError(f"{where}: a field is missing or unknown ({error}); convert the dataset again") from error

@@ -9,11 +9,48 @@ Image labels have three values (rule R6): present, verified absent, and unknown,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from schemas.boxes import Box
 
 ImageFormat = Literal["jpeg", "png", "gif", "bmp", "webp", ""]
+
+
+class Keypoint(NamedTuple):
+    """One named point of an object: relative to the image, in [0, 1] where it lies inside.
+
+    `visibility` is COCO's: 0 not labelled (y = x = 0), 1 labelled but hidden, 2 visible.
+    """
+
+    y: float
+    x: float
+    visibility: int
+
+
+class Part(NamedTuple):
+    """A part of an object with a box of its own, as Pascal VOC's head, hand and foot."""
+
+    name: str
+    box: Box
+
+
+class Caption(NamedTuple):
+    """A sentence about the image, with the dataset's own id of it."""
+
+    text: str
+    caption_id: str = ""
+
+
+class SegmentationMap(NamedTuple):
+    """A picture of the image's size that holds a number per pixel, as the dataset stores it.
+
+    Attributes:
+        kind: "panoptic" (COCO: segment id = R + 256 G + 65536 B), "class" or "object" (VOC's palette PNGs).
+        encoded: the bytes of its PNG file.
+    """
+
+    kind: str
+    encoded: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +68,12 @@ class BoxAnnotation:
         view: VOC's pose.
         source: who drew it; "" when the dataset does not say.
         confidence: in [0, 1]; 1 for people.
+        keypoints: in the order that the class's category names them.
+        parts: parts with boxes of their own.
+        segmentation: the mask as JSON text of COCO's field: polygons [[x, y, ...], ...] or run lengths
+            {"size": [h, w], "counts": ...}, in pixels of the stored image; "" when there is none.
+        mask: a PNG of the mask, 0 outside; it may be smaller or larger than the image. b"" when there is none.
+        extra: JSON text of an object with the fields of the dataset that have no place here; "" for none.
     """
 
     box: Box
@@ -49,6 +92,11 @@ class BoxAnnotation:
     view: str = ""
     source: str = ""
     confidence: float = 1.0
+    keypoints: tuple[Keypoint, ...] = ()
+    parts: tuple[Part, ...] = ()
+    segmentation: str = ""
+    mask: bytes = b""
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +137,13 @@ class ImageRecord:
         encoded: the bytes of the file as they are; None until they were read.
         sha256: of `encoded`, in hex.
         provenance: the annotation file that named the image.
+        orientation: EXIF orientation 1 to 8 of the stored pixels; 1 where none is stated.
+        rotation: degrees counter-clockwise by which the dataset says that stored pixels and boxes should be turned to
+            look upright (Open Images: 0, 90, 180, 270); None when it does not say.
+        captions: sentences about the image.
+        maps: pictures of numbers per pixel.
+        not_exhaustive: class ids of which not every object has a box (LVIS).
+        extra: JSON text of an object with the fields of the dataset that have no place here; "" for none.
     """
 
     image_id: str
@@ -104,3 +159,9 @@ class ImageRecord:
     encoded: bytes | None = None
     sha256: str = ""
     provenance: str = ""
+    orientation: int = 1
+    rotation: int | None = None
+    captions: tuple[Caption, ...] = ()
+    maps: tuple[SegmentationMap, ...] = ()
+    not_exhaustive: tuple[int, ...] = ()
+    extra: str = ""

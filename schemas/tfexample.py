@@ -1,25 +1,27 @@
-"""`ImageRecord` as a tf.train.Example, with neither TensorFlow nor generated code.
-
-A `tf.train.Example` is a small protobuf message. It is declared here under a package name of its own, which the wire
-format does not carry, so the bytes equal TensorFlow's and both can live in one process.
+"""`ImageRecord` as a tf.train.Example; `schemas.example_message` puts it into bytes.
 
 Keys are those of the TensorFlow Object Detection API, so its decoder and others read the shards; what has no key there
 has one under `wordtree/`. Per-object lists are parallel. `image/object/class/label` is 1-based. Flags there are cast to
 bool by readers, so an unknown flag is written as 0, and the exact three values (-1 unknown) under `wordtree/object/`.
 
-FEATURES is the schema: encoding and decoding both follow it.
+FEATURES is the schema: encoding and decoding both follow it. Keys marked as rare are written only where there is
+something to write, such as masks and captions; all others always.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, NamedTuple
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from schemas.boxes import Box
 from schemas.errors import FormatError
-from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
+from schemas.example_message import add_entry, decode_features, encode_features, join_entries, key_field
+from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
+
+__all__ = ["FEATURES", "FLAGS", "decode_features", "decode_record", "encode_chunks", "encode_features", "encode_record"]
 
 FLAGS = ("is_crowd", "is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
 API_FLAG_KEYS = {
@@ -34,36 +36,69 @@ API_FLAG_KEYS = {
 
 
 class Feature(NamedTuple):
-    """One key of the Example: the list it stores ("bytes", "float" or "int64") and how to take it from a record."""
+    """One key of the Example: the list it stores ("bytes", "float" or "int64") and how to take it from a record.
+
+    A rare key is left out where `values` is empty.
+    """
 
     key: str
     kind: str
     values: Callable[[ImageRecord], Sequence[Any]]
+    rare: bool = False
 
 
 def _of_boxes(get: Callable[[BoxAnnotation], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
-    return lambda record: [get(box) for box in record.boxes]
+    return lambda record: list(map(get, record.boxes))
 
 
 def _of_labels(get: Callable[[ImageLabel], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
-    return lambda record: [get(label) for label in record.labels]
+    return lambda record: list(map(get, record.labels))
 
 
-def _tristate(flag: bool | None) -> int:
-    return -1 if flag is None else int(flag)
+_BOOL = {None: 0, False: 0, True: 1}
+_TRISTATE = {None: -1, False: 0, True: 1}
+
+
+def _flag(name: str, numbers: dict[bool | None, int]) -> Callable[[ImageRecord], Sequence[int]]:
+    get = attrgetter(name)
+    return lambda record: [numbers[flag] for flag in map(get, record.boxes)]
 
 
 def _flag_features() -> list[Feature]:
     features: list[Feature] = []
     for name in FLAGS:
-        features.append(
-            Feature(API_FLAG_KEYS[name], "int64", _of_boxes(lambda box, n=name: int(bool(getattr(box, n)))))
-        )
-        features.append(
-            Feature(f"wordtree/object/{name}", "int64", _of_boxes(lambda box, n=name: _tristate(getattr(box, n))))
-        )
+        features.append(Feature(API_FLAG_KEYS[name], "int64", _flag(name, _BOOL)))
+        features.append(Feature(f"wordtree/object/{name}", "int64", _flag(name, _TRISTATE)))
     return features
 
+
+def _if_any(get: Callable[[BoxAnnotation], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
+    """A value a box, or no values at all where all are empty."""
+
+    def values(record: ImageRecord) -> Sequence[Any]:
+        found = list(map(get, record.boxes))
+        return found if any(found) else []
+
+    return values
+
+
+def _of_keypoints(get: Callable[[Keypoint], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
+    return lambda record: [get(point) for box in record.boxes for point in box.keypoints]
+
+
+def _parts_json(box: BoxAnnotation) -> str:
+    return json.dumps([[part.name, *part.box] for part in box.parts], ensure_ascii=False) if box.parts else ""
+
+
+def _of_maps(record: ImageRecord, kind: str) -> list[bytes]:
+    return [found.encoded for found in record.maps if found.kind == kind]
+
+
+MAP_KEYS = {
+    "panoptic": "wordtree/panoptic/encoded",
+    "class": "image/segmentation/class/encoded",
+    "object": "image/segmentation/object/encoded",
+}
 
 FEATURES: tuple[Feature, ...] = (
     Feature("image/encoded", "bytes", lambda r: [r.encoded or b""]),
@@ -73,110 +108,64 @@ FEATURES: tuple[Feature, ...] = (
     Feature("image/key/sha256", "bytes", lambda r: [r.sha256]),
     Feature("image/height", "int64", lambda r: [r.height]),
     Feature("image/width", "int64", lambda r: [r.width]),
-    Feature("image/object/bbox/ymin", "float", _of_boxes(lambda b: b.box.ymin)),
-    Feature("image/object/bbox/xmin", "float", _of_boxes(lambda b: b.box.xmin)),
-    Feature("image/object/bbox/ymax", "float", _of_boxes(lambda b: b.box.ymax)),
-    Feature("image/object/bbox/xmax", "float", _of_boxes(lambda b: b.box.xmax)),
-    Feature("image/object/class/label", "int64", _of_boxes(lambda b: b.class_id)),
-    Feature("image/object/class/text", "bytes", _of_boxes(lambda b: b.label)),
+    Feature("image/object/bbox/ymin", "float", _of_boxes(attrgetter("box.ymin"))),
+    Feature("image/object/bbox/xmin", "float", _of_boxes(attrgetter("box.xmin"))),
+    Feature("image/object/bbox/ymax", "float", _of_boxes(attrgetter("box.ymax"))),
+    Feature("image/object/bbox/xmax", "float", _of_boxes(attrgetter("box.xmax"))),
+    Feature("image/object/class/label", "int64", _of_boxes(attrgetter("class_id"))),
+    Feature("image/object/class/text", "bytes", _of_boxes(attrgetter("label"))),
     Feature("image/object/area", "float", _of_boxes(lambda b: -1.0 if b.area is None else b.area)),
-    Feature("image/object/view", "bytes", _of_boxes(lambda b: b.view)),
+    Feature("image/object/view", "bytes", _of_boxes(attrgetter("view"))),
     *_flag_features(),
-    Feature("wordtree/object/wnid", "bytes", _of_boxes(lambda b: b.wnid)),
-    Feature("wordtree/object/id", "bytes", _of_boxes(lambda b: b.annotation_id)),
-    Feature("wordtree/object/source", "bytes", _of_boxes(lambda b: b.source)),
-    Feature("wordtree/object/confidence", "float", _of_boxes(lambda b: b.confidence)),
-    Feature("image/class/label", "int64", _of_labels(lambda a: a.class_id)),
-    Feature("image/class/text", "bytes", _of_labels(lambda a: a.label)),
+    Feature("wordtree/object/wnid", "bytes", _of_boxes(attrgetter("wnid"))),
+    Feature("wordtree/object/id", "bytes", _of_boxes(attrgetter("annotation_id"))),
+    Feature("wordtree/object/source", "bytes", _of_boxes(attrgetter("source"))),
+    Feature("wordtree/object/confidence", "float", _of_boxes(attrgetter("confidence"))),
+    Feature("image/class/label", "int64", _of_labels(attrgetter("class_id"))),
+    Feature("image/class/text", "bytes", _of_labels(attrgetter("label"))),
     Feature("image/class/confidence", "float", _of_labels(lambda a: a.confidence if a.present else 0.0)),
-    Feature("wordtree/class/wnid", "bytes", _of_labels(lambda a: a.wnid)),
+    Feature("wordtree/class/wnid", "bytes", _of_labels(attrgetter("wnid"))),
     Feature("wordtree/class/present", "int64", _of_labels(lambda a: int(a.present))),
-    Feature("wordtree/class/verified", "int64", _of_labels(lambda a: _tristate(a.verified))),
-    Feature("wordtree/class/confidence", "float", _of_labels(lambda a: a.confidence)),
-    Feature("wordtree/class/source", "bytes", _of_labels(lambda a: a.source)),
+    Feature("wordtree/class/verified", "int64", _of_labels(lambda a: _TRISTATE[a.verified])),
+    Feature("wordtree/class/confidence", "float", _of_labels(attrgetter("confidence"))),
+    Feature("wordtree/class/source", "bytes", _of_labels(attrgetter("source"))),
     Feature("wordtree/has_boxes", "int64", lambda r: [int(r.has_boxes)]),
     Feature("wordtree/source", "bytes", lambda r: [r.source]),
     Feature("wordtree/uri", "bytes", lambda r: [r.uri]),
     Feature("wordtree/provenance", "bytes", lambda r: [r.provenance]),
+    Feature("image/object/keypoint/y", "float", _of_keypoints(lambda k: k.y), rare=True),
+    Feature("image/object/keypoint/x", "float", _of_keypoints(lambda k: k.x), rare=True),
+    Feature("image/object/keypoint/visibility", "int64", _of_keypoints(lambda k: k.visibility), rare=True),
+    Feature("image/object/keypoint/num", "int64", _if_any(lambda b: len(b.keypoints)), rare=True),
+    Feature("image/object/mask", "bytes", _if_any(attrgetter("mask")), rare=True),
+    Feature("wordtree/object/segmentation", "bytes", _if_any(attrgetter("segmentation")), rare=True),
+    Feature("wordtree/object/parts", "bytes", _if_any(_parts_json), rare=True),
+    Feature("wordtree/object/extra", "bytes", _if_any(attrgetter("extra")), rare=True),
+    Feature("image/caption", "bytes", lambda r: [c.text for c in r.captions], rare=True),
+    Feature("wordtree/caption/id", "bytes", lambda r: [c.caption_id for c in r.captions], rare=True),
+    *(Feature(key, "bytes", lambda r, kind=kind: _of_maps(r, kind), rare=True) for kind, key in MAP_KEYS.items()),
+    Feature("image/not_exhaustive_category_ids", "int64", lambda r: r.not_exhaustive, rare=True),
+    Feature("wordtree/orientation", "int64", lambda r: [r.orientation] if r.orientation != 1 else [], rare=True),
+    Feature("wordtree/rotation", "int64", lambda r: [] if r.rotation is None else [r.rotation], rare=True),
+    Feature("wordtree/extra", "bytes", lambda r: [r.extra] if r.extra else [], rare=True),
 )
-_KINDS = {feature.key: feature.kind for feature in FEATURES}
-
-
-def _declare_example() -> Any:
-    """The message class: Feature{oneof bytes_list=1, float_list=2, int64_list=3}, Features{map}, Example{features}."""
-    proto = descriptor_pb2.FileDescriptorProto(name="wordtree/example.proto", package="wordtree", syntax="proto3")
-    field = descriptor_pb2.FieldDescriptorProto
-
-    def add(message: Any, name: str, number: int, kind: int, *, label: int, type_name: str = "", oneof: bool = False):
-        added = message.field.add(name=name, number=number, type=kind, label=label)
-        if type_name:
-            added.type_name = type_name
-        if oneof:
-            added.oneof_index = 0
-
-    lists = {"BytesList": field.TYPE_BYTES, "FloatList": field.TYPE_FLOAT, "Int64List": field.TYPE_INT64}
-    for name, kind in lists.items():
-        add(proto.message_type.add(name=name), "value", 1, kind, label=field.LABEL_REPEATED)
-    feature = proto.message_type.add(name="Feature")
-    feature.oneof_decl.add(name="kind")
-    for number, name in enumerate(("bytes_list", "float_list", "int64_list"), start=1):
-        list_type = ".wordtree." + "".join(part.capitalize() for part in name.split("_"))
-        add(feature, name, number, field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=list_type, oneof=True)
-    features = proto.message_type.add(name="Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    add(entry, "key", 1, field.TYPE_STRING, label=field.LABEL_OPTIONAL)
-    add(entry, "value", 2, field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".wordtree.Feature")
-    entry_type = ".wordtree.Features.FeatureEntry"
-    add(features, "feature", 1, field.TYPE_MESSAGE, label=field.LABEL_REPEATED, type_name=entry_type)
-    example = proto.message_type.add(name="Example")
-    add(example, "features", 1, field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".wordtree.Features")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(proto)  # a pool of our own: no clash with TensorFlow's
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("wordtree.Example"))
-
-
-Example = _declare_example()
-
-
-def encode_features(features: Mapping[str, tuple[str, Sequence[Any]]]) -> bytes:
-    """Serialise {key: (kind, values)} deterministically: the same features, the same bytes, in any process."""
-    example = Example()
-    table = example.features.feature
-    for key, (kind, values) in features.items():
-        slot = table[key]
-        if kind == "bytes":
-            slot.bytes_list.value.extend([v.encode() if isinstance(v, str) else v for v in values])
-        elif kind == "float":
-            slot.float_list.value.extend(values)
-        else:
-            slot.int64_list.value.extend(values)
-        if not values:  # declare the empty list: readers that check the kind accept it
-            getattr(slot, f"{kind}_list").SetInParent()
-    return example.SerializeToString(deterministic=True)
+_ORDERED = tuple((key_field(f.key), f) for f in sorted(FEATURES, key=lambda f: f.key.encode()))
+_ALWAYS = tuple(feature.key for feature in FEATURES if not feature.rare)
 
 
 def encode_record(record: ImageRecord) -> bytes:
     """The record as a serialised tf.train.Example; `decode_record` gives it back (coordinates as float32)."""
-    return encode_features({feature.key: (feature.kind, feature.values(record)) for feature in FEATURES})
+    return b"".join(encode_chunks(record))
 
 
-def decode_features(data: bytes) -> dict[str, list[Any]]:
-    """Serialised Example to {key: values}; bytes stay bytes.
-
-    Raises:
-        FormatError: if the bytes are no tf.train.Example.
-    """
-    example = Example()
-    try:
-        example.ParseFromString(data)
-    except Exception as error:  # DecodeError lives in a private module in some protobuf versions
-        raise FormatError(f"{len(data)} bytes are not a tf.train.Example ({error})") from error
-    out: dict[str, list[Any]] = {}
-    for key, slot in example.features.feature.items():
-        kind = slot.WhichOneof("kind")
-        out[key] = list(getattr(slot, kind).value) if kind else []
-    return out
+def encode_chunks(record: ImageRecord) -> list[bytes]:
+    """The same bytes in a few chunks, one of which is the encoded image itself."""
+    parts: list[bytes] = []
+    for key, feature in _ORDERED:
+        values = feature.values(record)
+        if values or not feature.rare:
+            add_entry(parts, key, feature.kind, values)
+    return join_entries(parts)
 
 
 def decode_record(data: bytes) -> ImageRecord:
@@ -186,7 +175,7 @@ def decode_record(data: bytes) -> ImageRecord:
         FormatError: if the bytes are no Example, or keys are missing or of unequal length.
     """
     table = decode_features(data)
-    missing = [key for key in _KINDS if key not in table]
+    missing = [key for key in _ALWAYS if key not in table]
     if missing:
         raise FormatError(
             f"the record lacks {missing[0]!r} and {len(missing) - 1} more keys; written by `wordtree convert`?"
@@ -194,6 +183,10 @@ def decode_record(data: bytes) -> ImageRecord:
 
     def text(key: str) -> list[str]:
         return [value.decode() for value in table[key]]
+
+    def rare(key: str, empty: Any) -> list[Any]:
+        """The list of a rare key; one empty value a box where it was left out."""
+        return table.get(key) or [empty] * len(table["image/object/class/label"])
 
     def tristate(value: int) -> bool | None:
         return None if value < 0 else bool(value)
@@ -218,6 +211,11 @@ def decode_record(data: bytes) -> ImageRecord:
             "source": "wordtree/class/source",
         }.items()
     }
+    object_texts |= {
+        name: [value.decode() for value in rare(f"wordtree/object/{name}", b"")] for name in ("segmentation", "extra")
+    }
+    keypoints = _keypoints(table, rare("image/object/keypoint/num", 0))
+    masks, parts = rare("image/object/mask", b""), rare("wordtree/object/parts", b"")
     try:
         boxes = tuple(
             BoxAnnotation(
@@ -225,6 +223,9 @@ def decode_record(data: bytes) -> ImageRecord:
                 class_id=class_id,
                 area=None if area < 0 else area,
                 confidence=confidence,
+                keypoints=keypoints[i],
+                mask=masks[i],
+                parts=tuple(Part(name, Box(*sides)) for name, *sides in json.loads(parts[i] or b"[]")),
                 **{name: values[i] for name, values in object_texts.items()},
                 **{name: values[i] for name, values in flags.items()},
             )
@@ -272,4 +273,23 @@ def decode_record(data: bytes) -> ImageRecord:
         encoded=table["image/encoded"][0] or None,
         sha256=text("image/key/sha256")[0],
         provenance=text("wordtree/provenance")[0],
+        orientation=table.get("wordtree/orientation", [1])[0],
+        rotation=table.get("wordtree/rotation", [None])[0],
+        captions=tuple(
+            Caption(sentence.decode(), number.decode())
+            for sentence, number in zip(
+                table.get("image/caption", ()), table.get("wordtree/caption/id", ()), strict=True
+            )
+        ),
+        maps=tuple(SegmentationMap(kind, data) for kind, key in MAP_KEYS.items() for data in table.get(key, ())),
+        not_exhaustive=tuple(table.get("image/not_exhaustive_category_ids", ())),
+        extra=table.get("wordtree/extra", [b""])[0].decode(),
     )
+
+
+def _keypoints(table: dict[str, list[Any]], counts: list[int]) -> list[tuple[Keypoint, ...]]:
+    """The keypoints of each box, from lists that hold those of all boxes one after another."""
+    columns = (table.get(f"image/object/keypoint/{name}", []) for name in ("y", "x", "visibility"))
+    points = [Keypoint(*point) for point in zip(*columns, strict=True)]
+    ends = list(accumulate(counts))
+    return [tuple(points[end - count : end]) for count, end in zip(counts, ends, strict=True)]

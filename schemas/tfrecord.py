@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import google_crc32c
@@ -21,14 +21,25 @@ _FOOTER = struct.Struct("<I")
 
 def masked_crc(data: bytes) -> int:
     """CRC-32C of the data, rotated and shifted as TFRecord wants it."""
-    crc = google_crc32c.value(data)
+    return _mask(google_crc32c.value(data))
+
+
+def _mask(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(data: bytes) -> bytes:
     """One record with its header and footer."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _FOOTER.pack(masked_crc(length)), data, _FOOTER.pack(masked_crc(data))))
+    return b"".join(frame_chunks((data,)))
+
+
+def frame_chunks(chunks: Sequence[bytes]) -> list[bytes]:
+    """One record with its header and footer, from data in chunks and in chunks."""
+    length = struct.pack("<Q", sum(map(len, chunks)))
+    crc = 0
+    for chunk in chunks:
+        crc = google_crc32c.extend(crc, chunk)
+    return [length + _FOOTER.pack(masked_crc(length)), *chunks, _FOOTER.pack(_mask(crc))]
 
 
 def unframe(framed: bytes, where: str = "record") -> bytes:

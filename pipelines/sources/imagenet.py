@@ -1,182 +1,272 @@
-"""Folders of images, one folder a class, as ImageNet's training set: `ROOT/n02084071/n02084071_1034.JPEG`.
+"""ImageNet in the forms in which it is passed around, read where it lies.
 
-The folder's name is the label; for ImageNet it is a wnid. The statement is about the whole image: somebody said that
-the class is there, nobody looked for boxes. Images may lie in a folder `images` below the class, as in Tiny ImageNet.
+    images     class folders, a folder of <wnid>.tar, the tar of tars, an archive or a folder of images, a list
+               (`pipelines.imagenet.layouts`); nothing is unpacked
+    classes    by folder, tar or file name, or by a ground truth (`pipelines.imagenet.truth`)
+    boxes      XML of CLS-LOC and DET, Tiny ImageNet's lists, LOC_*_solution.csv (`pipelines.imagenet.boxes`)
 
-An image's id is FOLDER/STEM, because the same image may lie in several folders.
+Boxes of an image that has a label are of the label's class: every object of it has one, and other classes were not
+looked for. Boxes of an image without label (DET) are of all classes of the set.
 
-Files that are surely no images (hidden ones, text, a system's own) are ignored, and so is what else lies beside the
-class folders; the plan says how many. Every other file is in a row: images that lie in no class folder or deeper below
-one, files with unknown endings in a class folder, and names that are no Unicode text are rejected. Links to folders are
-followed for class folders and their `images`, not deeper.
+Large sets are not held: rows stream piece by piece, and of large tars the survey estimates the number of images.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import posixpath
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from pipelines import storage
-from pipelines.rows import ImageRow, LabelRow, Rejected, Row
-from pipelines.sources.base import DatasetClass, Survey
-from schemas.errors import InputError
+from pipelines.archives import is_archive
+from pipelines.imagenet import layouts
+from pipelines.imagenet.boxes import BoxFiles
+from pipelines.imagenet.reading import rows_of, statements_of
+from pipelines.imagenet.truth import Said, by_stem, is_by_order, read_truth, states_boxes
+from pipelines.rows import ImageRow, Rejected, Row, Statements, encode_row
+from pipelines.sources.base import DatasetClass, DatasetSource, Survey
+from pipelines.voc.corners import CORNERS
+from schemas.errors import ConfigError, InputError
 from schemas.manifest import SourceFile
 
-IGNORED_ENDINGS = (".txt", ".md")
-IGNORED_NAMES = ("thumbs.db", "desktop.ini")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-
-
-IGNORED = "ignored"
-FOUND = {
-    "image:unknown_ending": f"expected an ending of {', '.join(IMAGE_ENDINGS)}",
-    "image:not_in_class_folder": "expected images right below their class folder, or in its folder `images`",
-    "image:bad_name": "the file's name is no Unicode text",
-}
-
-
-class _File(NamedTuple):
-    """A file below the root: its id, its path, and why it is no image of the dataset, "" if it is one."""
-
-    image_id: str
-    uri: str
-    reason: str = ""
+TRUTH = "truth"
+COUNTED = 20_000  # images in tars are counted up to here, then estimated by bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A folder of class folders; `wnids` names a file that lists the classes to take."""
+class Source(DatasetSource):
+    """Images with labels; the attributes are the options of the command line."""
 
     images: str
     wnids: str = ""
+    ground_truth: str = ""
+    synsets: str = ""
+    boxes: str = ""
+    corners: str = "0-inclusive"
+    listing: str = ""
+    inside: str = ""
+    unlabelled: bool = False
 
     name: ClassVar[str] = "imagenet"
-    help: ClassVar[str] = "image labels from class folders (ImageNet)"
-    example: ClassVar[str] = "wordtree convert imagenet OUT --images ILSVRC2012/train --wnids wnids.txt"
+    help: ClassVar[str] = "image labels (and boxes) of ImageNet: class folders, tars, validation sets"
+    example: ClassVar[str] = "wordtree convert imagenet OUT --images ILSVRC2012_img_train.tar"
     default_labels: ClassVar[str] = "imagenet"
     has_boxes: ClassVar[bool] = False
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--images", required=True, metavar="ROOT", help="folder that holds one folder a class")
-        parser.add_argument("--wnids", default="", metavar="FILE", help="take only these folders, one name a line")
+        parser.add_argument(
+            "--images",
+            required=True,
+            metavar="PATH",
+            help="folder of class folders, of CLASS.tar files or of images; or a tar of tars, a tar or a zip",
+        )
+        parser.add_argument("--inside", default="", metavar="FOLDER", help="take only this folder of the archive")
+        parser.add_argument(
+            "--list", dest="listing", default="", metavar="FILE", help="take only these images (a file of ImageSets)"
+        )
+        parser.add_argument("--wnids", default="", metavar="FILE", help="take only these classes, one name a line")
+        parser.add_argument(
+            "--ground-truth",
+            default="",
+            metavar="FILE",
+            help="classes of images whose place does not say them: a wnid or an id a line, LOC_*_solution.csv, or "
+            "names and wnids",
+        )
+        parser.add_argument(
+            "--synsets", default="", metavar="FILE", help="id and wnid, one a line, for a ground truth of ids"
+        )
+        parser.add_argument(
+            "--boxes", default="", metavar="DIR", help="XML files (CLS-LOC, DET), or Tiny ImageNet's class folders"
+        )
+        parser.add_argument(
+            "--corners",
+            choices=CORNERS,
+            default="0-inclusive",
+            help="what the corners of boxes count: pixels from 1 or 0 with both inside, or edges (0-inclusive)",
+        )
+        parser.add_argument("--unlabelled", action="store_true", help="take images without class too (test sets)")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Source:
-        return cls(images=args.images, wnids=args.wnids)
+        if args.synsets and not args.ground_truth:
+            raise ConfigError("--synsets explains the ids of a --ground-truth; give both")
+        if args.listing and is_archive(args.images):
+            raise ConfigError("--list names files below a folder; unpack the archive, or take a part with --inside")
+        if args.inside and not is_archive(args.images):
+            raise ConfigError("--inside names a folder of an archive; give that folder itself to --images")
+        boxed = bool(args.boxes) or bool(args.ground_truth and states_boxes(args.ground_truth))
+        return (BoxedSource if boxed else Source)(
+            images=args.images.rstrip("/") or args.images,
+            wnids=args.wnids,
+            ground_truth=args.ground_truth,
+            synsets=args.synsets,
+            boxes=args.boxes,
+            corners=args.corners,
+            listing=args.listing,
+            inside=args.inside,
+            unlabelled=args.unlabelled,
+        )
 
     @property
     def image_root(self) -> str:
-        return self.images
+        return layouts.root_of(self.images)
 
     def options(self) -> dict[str, str]:
-        return {"images": self.images, "wnids": self.wnids}
+        return {
+            "images": self.images,
+            "wnids": self.wnids,
+            "ground_truth": self.ground_truth,
+            "synsets": self.synsets,
+            "boxes": self.boxes,
+            "corners": self.corners if self.has_boxes else "",
+            "list": self.listing,
+            "inside": self.inside,
+            "unlabelled": "yes" if self.unlabelled else "",
+        }
 
     def survey(self) -> Survey:
-        """Image ids and classes from the folders' names; the digest covers the listing, not the pixels."""
-        folders = self._folders()
-        listing = hashlib.sha256()
-        image_ids: dict[str, None] = {}
-        ignored = images = 0
-        for folder in ("", *folders):
-            for file in self._files(folder):
-                if file.reason == IGNORED:
-                    ignored += 1
-                    continue
-                listing.update(f"{storage.plain_text(file.uri)}\n".encode())
-                image_ids[file.image_id] = None
-                images += not file.reason
-        if not images:
-            raise InputError(f"found no image in the {len(folders)} class folders of {self.images!r}")
+        """Classes, and the number of images; the digest covers names, places and annotations, not the pixels."""
+        pieces, flat = self._find()
+        labels = {label for piece in pieces if (label := layouts.label_of_piece(piece))}
+        listing, counts, passed = hashlib.sha256(), Counter[str](), Counter[str]()
+        sizes = {piece: layouts.bytes_of_piece(self.images, piece) for piece in pieces}
+        looked_at = 0
+        held: dict[str, None] | None = {}
+        for piece in pieces:
+            if sizes[piece] and counts["rows"] >= COUNTED and not self.has_boxes:
+                listing.update(f"{piece} {sizes[piece]}\n".encode())
+                continue
+            looked_at += sizes[piece]
+            for row in self._read(piece, flat, passed):
+                if isinstance(row, (ImageRow, Statements)):
+                    counts["images"] += isinstance(row, ImageRow)
+                    labels.update(label.class_key for label in row.labels)
+                    labels.update(box.class_key for box in row.boxes)
+                if _is_image(row):
+                    counts["rows"] += 1
+                    held = None if counts["rows"] > COUNTED else held
+                    if held is not None:
+                        held[row.image_id] = None
+                if isinstance(row, Rejected):
+                    counts[row.reason] += 1
+                listing.update(encode_row(row, 0, 0))
+        if not counts["images"]:
+            raise InputError(self._nothing_found(pieces, counts))
+        all_bytes = sum(sizes.values())
+        if looked_at < all_bytes:
+            counts["rows"] = counts["rows"] * all_bytes // looked_at
+            held = None
+        images = counts["rows"] if held is None else len(held)
         files = [SourceFile(path=self.images, bytes=0, sha256=listing.hexdigest())]
-        if self.wnids:
-            data = storage.read_source(self.wnids, "list of classes")
-            files.append(SourceFile(path=self.wnids, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
-        classes = tuple(DatasetClass(folder, number, folder) for number, folder in enumerate(folders, start=1))
-        notes = (f"{ignored} other file{'s' * (ignored != 1)} ignored",) if ignored else ()
-        return Survey(list(image_ids), classes, tuple(files), notes)
+        for path in (self.wnids, self.ground_truth, self.synsets, self.listing):
+            if path:
+                data = storage.read_source(path, "file")
+                files.append(SourceFile(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
+        order = sorted(self._wnids() or labels)
+        classes = tuple(DatasetClass(label, number, label) for number, label in enumerate(order, start=1))
+        notes = [f"{passed['ignored']} other file{'s' * (passed['ignored'] != 1)} ignored"] if passed["ignored"] else []
+        if passed["of other classes"]:
+            notes.append(f"{passed['of other classes']} images of other classes left out")
+        head = {"boxes_of": "the image's labels; all classes where it has none"} if self.has_boxes else {}
+        return Survey(images, classes, tuple(files), held, tuple(notes), json.dumps(head).encode() if head else b"")
 
-    def read(self) -> Iterator[Row]:
-        """One row a file, folder by folder in sorted order, labelled with the folder's name."""
-        for folder in ("", *self._folders()):
-            seen: set[str] = set()
-            for image_id, uri, reason in self._files(folder):
-                if reason == IGNORED:
-                    continue
-                found = FOUND.get(reason, "")
-                if not reason and image_id in seen:
-                    reason, found = "image:duplicate_id", "another file of this name has a different ending"
-                if reason:
-                    where = storage.plain_text(uri)
-                    yield Rejected(
-                        kind="image",
-                        record=image_id,
-                        reason=reason,
-                        found=f"{where}: {found}",
-                        where=where,
-                        image_id=image_id,
-                    )
-                    continue
-                seen.add(image_id)
-                yield ImageRow(
-                    image_id=image_id,
-                    uri=uri,
-                    has_boxes=False,
-                    labels=(LabelRow(class_key=folder, source="folder"),),
-                    provenance=folder,
-                )
+    def image_ids(self) -> Iterator[str]:
+        for piece in self.pieces():
+            if piece != TRUTH:
+                for row in self.read(piece):
+                    if _is_image(row):
+                        yield row.image_id
 
-    def _folders(self) -> list[str]:
-        """Class folders, sorted by name."""
-        there = [name for name in storage.list_folder(self.images)[0] if not name.startswith(".")]
-        if self.wnids:
-            lines = storage.text_of(self.wnids, "list of classes").splitlines()
-            wanted = sorted({line.split()[0] for line in lines if line.strip()})
-            missing = [name for name in wanted if name not in set(there)]
-            if missing:
+    def pieces(self) -> Sequence[str]:
+        """A piece each class folder or tar; see `pipelines.imagenet.layouts`."""
+        return self._find()[0]
+
+    def read(self, piece: str = "") -> Iterator[Row]:
+        """The rows of a piece; of all pieces for ""."""
+        if piece:
+            yield from self._read(piece, self._is_flat(piece), Counter())
+            return
+        pieces, flat = self._find()
+        for name in pieces:
+            yield from self._read(name, flat, Counter())
+
+    def _read(self, piece: str, flat: bool, passed: Counter[str]) -> Iterator[Row]:
+        if piece == TRUTH:
+            yield from statements_of(read_truth(self.ground_truth, self.corners, self.synsets), self._wnids())
+            return
+        one_class = bool(layouts.label_of_piece(piece))
+        truth, faults = self._truth(piece) if flat and self.ground_truth else (None, [])
+        yield from faults
+        listed = piece == "list"
+        yield from rows_of(
+            self._files(piece),
+            boxes=BoxFiles(self.boxes, self.corners, flat=flat, listed=listed) if self.boxes else None,
+            truth=truth,
+            wnids=frozenset() if one_class else self._wnids(),
+            unlabelled=self.unlabelled,
+            one_class=one_class,
+            passed=passed,
+        )
+
+    def _files(self, piece: str) -> Iterator[layouts.File]:
+        return layouts.files_of_piece(
+            self.images,
+            piece,
+            listing=self.listing,
+            inside=self.inside,
+            folders_are_classes=not (self.ground_truth or self.boxes or self.unlabelled),
+        )
+
+    def _find(self) -> layouts.Pieces:
+        pieces, flat = layouts.find_pieces(
+            self.images, listing=self.listing, inside=self.inside, wnids=sorted(self._wnids())
+        )
+        if self.ground_truth and not flat:
+            if is_by_order(self.ground_truth):
                 raise InputError(
-                    f"{self.wnids!r} lists {len(wanted)} classes; {len(missing)} have no folder in {self.images!r}: "
-                    f"{', '.join(missing[:5])}"
+                    f"ground truth {self.ground_truth!r} says by its order which image is whose, but {self.images!r} "
+                    "has class folders; give the folder or archive of a flat validation set"
                 )
-            there = wanted
-        bad = next((name for name in there if storage.plain_text(name) != name), "")
-        if bad:
-            raise InputError(f"the class folder {storage.plain_text(bad)!r} in {self.images!r} has no Unicode name")
-        if not there:
-            raise InputError(f"found no class folder in {self.images!r}; expected one a class, such as n02084071")
-        return there
+            pieces.append(TRUTH)
+        return pieces, flat
 
-    def _files(self, folder: str) -> list[_File]:
-        """The files of a class, or beside the class folders for "", sorted."""
-        root = storage.join(self.images, folder) if folder else self.images
-        folders, names = storage.list_folder(root)
-        paths = [storage.join(folder, name) if folder else name for name in names]
-        if folder and any(not name.startswith(".") for name in folders):
-            paths = [storage.join(folder, name) for name in storage.files_below(root)]
-            linked = storage.join(folder, "images")
-            if "images" in folders and not any(path.startswith(f"{linked}/") for path in paths):
-                paths += [storage.join(linked, name) for name in storage.files_below(storage.join(root, "images"))]
-        return [_judge(folder, uri) for uri in sorted(paths)]
+    def _is_flat(self, piece: str) -> bool:
+        return self._find()[1] if piece == "archive" else piece == "list" or piece.startswith("flat ")
+
+    def _truth(self, piece: str) -> tuple[dict[str, Said], list[Rejected]]:
+        found = list(read_truth(self.ground_truth, self.corners, self.synsets))
+        stems: list[str] = []
+        if found and is_by_order(self.ground_truth):
+            stems = [file.stem for file in self._files(piece) if not file.reason]
+        return by_stem(iter(found), stems, self.ground_truth), [row for row in found if isinstance(row, Rejected)]
+
+    def _wnids(self) -> frozenset[str]:
+        if not self.wnids:
+            return frozenset()
+        lines = storage.text_of(self.wnids, "list of classes").splitlines()
+        return frozenset(line.split()[0] for line in lines if line.strip())
+
+    def _nothing_found(self, pieces: Sequence[str], counts: Counter[str]) -> str:
+        folders = sum(piece.startswith(("folder ", "tar ", "inner ")) for piece in pieces)
+        if folders or not counts["image:no_label"]:
+            return f"found no image in the {folders} class folders of {self.images!r}"
+        return (
+            f"found no class folder in {self.images!r}, and none of its {counts['image:no_label']} images has a class "
+            "by its name; give --ground-truth FILE, --boxes DIR for images of DET, or --unlabelled for a test set"
+        )
 
 
-def _judge(folder: str, uri: str) -> _File:
-    """What a file is, by its path."""
-    inner = uri[len(folder) + 1 :].split("/") if folder else [uri]
-    name = inner[-1].lower()
-    stem, ending = posixpath.splitext(name)
-    if any(part.startswith(".") for part in inner) or ending in IGNORED_ENDINGS or name in IGNORED_NAMES:
-        return _File("", uri, IGNORED)
-    if stem == "readme" or (not folder and ending not in IMAGE_ENDINGS):
-        return _File("", uri, IGNORED)
-    plain = storage.plain_text(uri)
-    if ending not in IMAGE_ENDINGS:
-        return _File(plain, uri, "image:unknown_ending")
-    if not folder or inner[:-1] not in ([], ["images"]):
-        return _File(plain, uri, "image:not_in_class_folder")
-    if plain != uri:
-        return _File(plain, uri, "image:bad_name")
-    return _File(f"{folder}/{posixpath.splitext(inner[-1])[0]}", uri)
+def _is_image(row: Row) -> bool:
+    return isinstance(row, ImageRow) or (isinstance(row, Rejected) and row.kind == "image")
+
+
+class BoxedSource(Source):
+    """The same with boxes."""
+
+    __slots__ = ()
+    has_boxes: ClassVar[bool] = True

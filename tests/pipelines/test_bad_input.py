@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_line(
 
 def test_other_errors_stay_what_they_are(coco: Coco, convert: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
     coco.image(1)
-    monkeypatch.setattr(pipelines.convert, "build", lambda pipeline, job: 1 / 0)
+    monkeypatch.setattr(pipelines.convert, "build", lambda pipeline, job, spooled: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         convert("coco", *coco.write())
 

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-import pytest
-from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+import os
+from pathlib import Path
 
-from pipelines.beam_options import beam_options
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    JobServerOptions,
+    PortableOptions,
+    PrismRunnerOptions,
+    StandardOptions,
+)
+
+from pipelines.beam_options import beam_options, make_pipeline
 from schemas.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder with programs of every engine, and no other place to look for them."""
+    for name in ("WORDTREE_FLINK_JAR", "WORDTREE_PRISM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder, programs = tmp_path / "wordtree", tmp_path / "bin"
+    folder.mkdir()
+    programs.mkdir()
+    for path in (folder / jar_name(), folder / f"prism-{beam.__version__}", programs / "java"):
+        path.write_bytes(b"")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    return folder
+
+
+def jar_name() -> str:
+    return f"beam-runners-flink-1.20-job-server-{beam.__version__}.jar"
 
 
 def test_the_local_runner_is_named() -> None:
@@ -16,6 +48,32 @@ def test_the_local_runner_is_named() -> None:
 def test_another_runner_can_be_chosen() -> None:
     chosen = beam_options(["--runner=FlinkRunner", "--flink_master=localhost:8081"])
     assert chosen.view_as(StandardOptions).runner == "FlinkRunner"
+    assert chosen.view_as(FlinkRunnerOptions).parallelism == -1
+
+
+def test_a_local_flink_gets_its_programs_and_as_many_tasks_as_workers(cache: Path) -> None:
+    chosen = beam_options(["--runner=FlinkRunner"], workers=3)
+    assert chosen.view_as(FlinkRunnerOptions).flink_job_server_jar == str(cache / jar_name())
+    assert chosen.view_as(JobServerOptions).job_server_java_launcher == str(cache.parent / "bin" / "java")
+    assert chosen.view_as(FlinkRunnerOptions).parallelism == 3
+    assert int(chosen.view_as(PortableOptions).sdk_worker_parallelism) == 3
+
+
+def test_parallelism_is_another_word_for_workers() -> None:
+    chosen = beam_options(["--runner=FlinkRunner", "--parallelism=2", "--flink_master=[local]"])
+    assert chosen.view_as(FlinkRunnerOptions).parallelism == 2
+    assert int(chosen.view_as(PortableOptions).sdk_worker_parallelism) == 2
+
+
+def test_a_job_server_that_runs_already_needs_no_programs(cache: Path) -> None:
+    (cache / jar_name()).unlink()
+    chosen = beam_options(["--runner=FlinkRunner", "--job_endpoint=localhost:8099"])
+    assert chosen.view_as(FlinkRunnerOptions).flink_job_server_jar is None
+
+
+def test_prism_is_found(cache: Path) -> None:
+    chosen = beam_options(["--runner=PrismRunner"])
+    assert chosen.view_as(PrismRunnerOptions).prism_location == str(cache / f"prism-{beam.__version__}")
 
 
 def test_workers_are_processes_of_the_local_runner() -> None:
@@ -32,10 +90,59 @@ def test_workers_are_processes_of_the_local_runner() -> None:
         (["--run=FlinkRunner"], 1, "knows no option"),
         (["stray"], 1, "knows no option 'stray'"),
         (["--direct_num_workers=many"], 1, "invalid int value: 'many'"),
-        (["--runner=FlinkRunner"], 2, "--workers is for FnApiRunner"),
+        (
+            ["--runner=FlinkRunner", "--flink_master=localhost:8081"],
+            2,
+            "--workers is for FnApiRunner and a local Flink",
+        ),
+        (["--runner=PrismRunner"], 2, "--workers is for FnApiRunner and a local Flink"),
+        (["--runner=FlinkRunner", "--parallelism=3"], 2, "--workers is 2 and --parallelism is 3; give one"),
+        (
+            ["--runner=FlinkRunner", "--flink_job_server_jar=none.jar"],
+            1,
+            "jar is 'none.jar', but there is no such file",
+        ),
+        (["--runner=FlinkRunner", "--job_server_java_launcher=jawa"], 1, "needs Java, and there is no 'jawa' to start"),
+        (["--runner=PrismRunner", "--prism_location=none"], 1, "--prism_location is 'none', but there is no such file"),
+        (["--runner=DataflowRunner", "--dry_run=True"], 1, "give --dry-run before the `--`"),
         ([], 0, "--workers is 0"),
     ],
 )
 def test_mistakes_are_told(words: list[str], workers: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         beam_options(words, workers=workers)
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "PrismRunner"])
+def test_a_program_that_is_not_there_is_one_line_that_says_how_to_get_it(cache: Path, runner: str) -> None:
+    for path in cache.iterdir():
+        path.unlink()
+    with pytest.raises(ConfigError, match=rf"of Beam {beam.__version__} was not found; fetch it with scripts/") as told:
+        make_pipeline([f"--runner={runner}"])
+    assert "\n" not in str(told.value)
+
+
+def test_java_that_is_not_there_is_one_line(cache: Path) -> None:
+    (cache.parent / "bin" / "java").unlink()
+    with pytest.raises(ConfigError, match="Flink needs Java, and there is no 'java' to start"):
+        make_pipeline(["--runner=FlinkRunner"])
+
+
+def test_engines_on_this_machine_are_ours_and_those_elsewhere_are_beams() -> None:
+    def home(*words: str) -> str:
+        runner = make_pipeline([*words]).runner
+        assert runner is not None
+        return type(runner).__module__
+
+    assert home("--runner=FlinkRunner") == home("--runner=PrismRunner") == "pipelines.engines.local"
+    elsewhere = ("--runner=FlinkRunner", "--flink_master=localhost:8081")
+    assert home(*elsewhere) == "apache_beam.runners.portability.flink_runner"
+    assert home("--runner=FlinkRunner", "--environment_type=DOCKER").startswith("apache_beam.")
+
+
+def test_runner_and_workers_speak_past_the_proxy_of_the_web(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    monkeypatch.setenv("no_proxy", "intern.example,localhost")
+    for _ in range(2):
+        make_pipeline([])
+        assert dict(os.environ)["no_grpc_proxy"] == "intern.example,localhost,127.0.0.1,::1"

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import pipelines.fetching
 import pipelines.writing
 from pipelines.plan import Options, Plan, make_plan
-from pipelines.rows import Row
+from pipelines.sources.base import Packing
 from pipelines.sources.coco import Source
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA, annotations_table
 from schemas.errors import ConfigError, InputError, LabelError, OutputError
@@ -78,9 +79,16 @@ def test_everything_that_comes_in_is_written_or_rejected_with_a_reason(mixed: Co
             "image:missing": 1,
         },
         "fixed_by_reason": {"box:clipped": 1, "image:size_mismatch": 1},
+        "kept_by_reason": {},
+        "captions_in": 0,
+        "captions_written": 0,
+        "captions_rejected": 0,
     }
     assert Counter(r["reason"] for r in done.rejects) == counts["rejected_by_reason"]
-    assert all(set(r) == {"source", "record", "kind", "reason", "found", "where"} for r in done.rejects)
+    assert all(set(r) == {"source", "record", "kind", "reason", "found", "where", "image_id"} for r in done.rejects)
+    repairs = [json.loads(line) for line in (done.out / "repairs.jsonl").read_text().splitlines()]
+    assert Counter(r["reason"] for r in repairs) == counts["fixed_by_reason"]
+    assert {r["action"] for r in repairs} == {"fixed"}
     assert done.records["25"].boxes == ()
     assert done.records["25"].has_boxes
 
@@ -98,9 +106,15 @@ def test_the_directory_holds_what_the_manifest_says(mixed: Coco, convert: Conver
     done = convert("coco", *mixed.write(), "--shards", 3, "--split", "val")
     found = digests(done.out)
     assert sorted(found) == [
+        "dataset_info.json",
+        "features.json",
+        "image.class.label.labels.txt",
+        "image.object.class.label.labels.txt",
         "labels.pbtxt",
         "manifest.json",
         "rejects.jsonl",
+        "repairs.jsonl",
+        "source.json",
         "val-00000-of-00003.tfrecord",
         "val-00001-of-00003.tfrecord",
         "val-00002-of-00003.tfrecord",
@@ -113,7 +127,7 @@ def test_the_directory_holds_what_the_manifest_says(mixed: Coco, convert: Conver
     ]
     assert sum(shard.records for shard in manifest.shards) == manifest.counts.images_written
     assert manifest.source_files[0].path.endswith("instances.json")
-    assert manifest.options["on_bad_box"] == "clip"
+    assert manifest.options["on box:past_edge"] == "fix"
 
 
 def test_the_index_leads_to_every_record(mixed: Coco, convert: Convert) -> None:
@@ -178,14 +192,14 @@ def test_classes_without_a_concept_are_listed(coco: Coco, convert: Convert) -> N
 
 @dataclass(frozen=True)
 class Shuffled(Source):
-    """COCO's rows in another order."""
+    """COCO's rows arriving in another order."""
 
     seed: int = 0
 
-    def read(self) -> Iterator[Row]:
-        rows = list(super().read())
-        random.Random(self.seed).shuffle(rows)
-        yield from rows
+    def pack(self, number: int, piece: str, packing: Packing) -> Iterator[tuple[int, bytes]]:
+        payloads = list(super().pack(number, piece, packing))
+        random.Random(self.seed).shuffle(payloads)
+        yield from payloads
 
 
 def shuffled(plan: Plan, seed: int, out: Path) -> Plan:
@@ -274,7 +288,7 @@ def test_a_finished_output_is_left_alone(mixed: Coco, convert: Convert, digests:
     [
         (["--shards", 2], "shards was 1, now 2"),
         (["--seed", 9], "seed was 0, now 9"),
-        (["--on-bad-box", "reject"], "on_bad_box was 'clip', now 'reject'"),
+        (["--on-bad-box", "reject"], "on box:past_edge was 'fix', now 'reject'"),
         (["--labels", "none"], "the classes changed; labels was 'coco', now 'none'"),
     ],
 )
@@ -354,8 +368,8 @@ def test_trouble_of_the_file_system_is_no_reject(coco: Coco, convert: Convert, m
         raise OSError(5, "Input/output error")
 
     plan = make_plan(Source(words[1], words[3]), str(coco.folder / "out"), Options())
-    rows = [element for _, element in pipelines.writing.read_elements(plan.job)]
-    monkeypatch.setattr(pipelines.writing.storage, "read_bytes", broken)
+    rows = [element for _, element in plan.job.source.pack(0, "", plan.job.packing)]
+    monkeypatch.setattr(pipelines.fetching.storage, "read_item", broken)
     with pytest.raises(OSError, match="Input/output"):
         pipelines.writing.write_shard(plan.job, 0, rows)
 
@@ -365,9 +379,9 @@ def test_rows_that_a_runner_loses_are_noticed(coco: Coco, convert: Convert, monk
 
     for number in range(1, 5):
         coco.image(number)
-    kept = module.read_elements
-    monkeypatch.setattr(module, "read_elements", lambda job: list(kept(job))[1:])
-    with pytest.raises(RuntimeError, match="3 images reached the shards, 4 were planned"):
+    kept = module.read_spool
+    monkeypatch.setattr(module, "read_spool", lambda *words: list(kept(*words))[1:])
+    with pytest.raises(RuntimeError, match="3 of 4 payloads of rows reached the shards"):
         convert("coco", *coco.write())
 
 

@@ -45,7 +45,7 @@ def test_exif_orientation_is_read_and_size_is_of_the_stored_pixels(jpeg: Jpeg, o
 def test_broken_exif_counts_as_none(jpeg: Jpeg, exif: bytes) -> None:
     plain = jpeg(13, 7)
     segment = b"\xff\xe1" + (len(exif) + 8).to_bytes(2, "big") + b"Exif\0\0" + exif
-    assert read_header(plain[:2] + segment + plain[2:]) == ("jpeg", 7, 13, 1)
+    assert read_header(plain[:2] + segment + plain[2:])[:4] == ("jpeg", 7, 13, 1)
 
 
 def test_padding_after_the_end_marker_is_fine(jpeg: Jpeg) -> None:

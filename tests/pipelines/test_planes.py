@@ -16,7 +16,6 @@ from pipelines.convert import build
 from pipelines.plan import Options, make_plan
 from pipelines.planes import PixelDoFn, pixel_steps, shuffled_pixels
 from pipelines.sources.coco import Source
-from pipelines.writing import read_elements
 
 
 def graph(make: Callable[[beam.Pipeline], object]) -> beam.Pipeline:
@@ -68,8 +67,8 @@ def test_images_as_a_side_input_are_found_too() -> None:
 def test_images_are_read_in_one_place_which_only_the_marked_step_calls() -> None:
     root = Path(pipelines.__file__).parent
     texts = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
-    assert [name for name, text in texts.items() if "read_image(" in text] == ["writing.py"]
-    assert [name for name, text in texts.items() if "image_root, row.uri" in text] == ["writing.py"]
+    assert [name for name, text in texts.items() if "read_image(" in text] == ["writing.py", "fetching.py"]
+    assert [name for name, text in texts.items() if "image_root, row.uri" in text] == ["fetching.py"]
     assert sorted(name for name, text in texts.items() if "write_shard(" in text) == ["convert.py", "writing.py"]
     assert texts["convert.py"].count("write_shard(") == 1
     assert "class WriteShard(PixelDoFn)" in texts["convert.py"]
@@ -81,4 +80,4 @@ def test_what_is_shuffled_is_small(coco: Any) -> None:
         coco.box(number)
     _, annotations, _, images = coco.write()
     job = make_plan(Source(annotations, images), "nowhere", Options()).job
-    assert max(len(element) for _, element in read_elements(job)) < 200
+    assert max(len(element) for _, element in job.source.pack(0, "", job.packing)) < 200

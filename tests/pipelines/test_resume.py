@@ -24,7 +24,7 @@ SCRIPT = "import sys; from pipelines.convert import convert; {slow}; from pipeli
     "convert(make_plan(Source(*sys.argv[1:3]), sys.argv[3], Options(shards=12)))"
 )
 SLOW = "import time, pipelines.checks as c, pipelines.writing as w; f = c.examine; "
-SLOW += "w.examine = lambda *a: (time.sleep(0.01), f(*a))[1]"
+SLOW += "w.examine = lambda *a, **k: (time.sleep(0.01), f(*a, **k))[1]"
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""An annotation or a segment as a `BoxRow` that keeps every field: what has no place of its own, or would change there,
+goes to `extra` as a JSON object.
+
+`bbox` and `area` always do: rows and shards hold relative float32, clipped to the image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pipelines.coco.entries import UNSET, AnnotationEntry, Id, Number, Raw, Segment, Unset, id_text, is_usual_id
+from pipelines.rows import BoxRow
+from schemas.boxes import box_from_coco_xywh
+
+_encode = msgspec.json.Encoder().encode
+_numbers = msgspec.json.Decoder(list[Number])
+
+
+def box_row(
+    entry: AnnotationEntry | Segment, where: str, known: Mapping[str, Id], others: Mapping[str, Any] | None = None
+) -> BoxRow:
+    """The row of an annotation of an instances, keypoints or panoptic file.
+
+    Args:
+        entry: as it stands in the file.
+        where: file and position, for rejects.
+        known: the ids of the categories as their text and as they stand in the file.
+        others: fields that the entry's type does not know.
+    """
+    x, y, width, height = entry.bbox
+    box = box_from_coco_xywh(x, y, width, height, height=1, width=1)  # height and width 1: stays in pixels
+    key = id_text(entry.category_id)
+    annotation_id = "" if entry.id is UNSET or entry.id is None else id_text(entry.id)
+    extra: dict[str, Any] = {"bbox": entry.bbox}
+    if entry.area is not UNSET:
+        extra["area"] = entry.area
+    if entry.id is not UNSET and not is_usual_id(entry.id, annotation_id):
+        extra["id"] = entry.id
+    category = known.get(key)
+    if category != entry.category_id or type(category) is not type(entry.category_id):
+        extra["category_id"] = entry.category_id
+    crowd = entry.iscrowd
+    if crowd is not UNSET and (type(crowd) is not int or crowd not in (0, 1)):
+        extra["iscrowd"] = crowd
+    segmentation, keypoints = "", ()
+    if isinstance(entry, AnnotationEntry):
+        if type(entry.image_id) is not int and not is_usual_id(entry.image_id, id_text(entry.image_id)):
+            extra["image_id"] = entry.image_id
+        if entry.segmentation is not UNSET:
+            segmentation = bytes(entry.segmentation).decode()
+            if segmentation[0] not in "[{":
+                extra["segmentation"], segmentation = entry.segmentation, ""
+        if entry.keypoints is not UNSET:
+            extra["keypoints"] = entry.keypoints
+            keypoints = _keypoints(entry.keypoints)
+        if entry.num_keypoints is not UNSET:
+            extra["num_keypoints"] = entry.num_keypoints
+    if others:
+        extra.update(others)
+    return BoxRow(
+        ymin=box.ymin,
+        xmin=box.xmin,
+        ymax=box.ymax,
+        xmax=box.xmax,
+        class_key=key,
+        annotation_id=annotation_id,
+        area=_area(entry.area),
+        is_crowd=None if crowd is UNSET or crowd is None else bool(crowd),
+        keypoints=keypoints,
+        segmentation=segmentation,
+        extra=_encode(extra).decode(),
+        where=where,
+    )
+
+
+def _area(area: Number | Unset | None) -> float | None:
+    if area is UNSET or area is None or not math.isfinite(area) or area < 0:
+        return None
+    return float(area)
+
+
+def _keypoints(raw: Raw) -> tuple[tuple[float, float, int], ...]:
+    """COCO's [x, y, visibility, ...] as (y, x, visibility); what is no such list stays in `extra` alone."""
+    try:
+        flat = _numbers.decode(raw)
+    except (ValueError, RecursionError):
+        return ()
+    if len(flat) % 3:
+        return ()
+    return tuple((flat[at + 1], flat[at], int(flat[at + 2])) for at in range(0, len(flat), 3))

@@ -1,0 +1,149 @@
+"""The first look at a COCO file: its classes, its images' ids, and all that is neither image nor annotation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pipelines.coco.entries import AnyEntry, Category, Id, IdEntry, StrictCaption, id_text, is_text, loose_id
+from pipelines.coco.ids import IdSet
+from pipelines.json_stream import Bad, Batch, Value, read_object
+from pipelines.sources.base import DatasetClass
+from schemas.errors import FormatError
+from schemas.manifest import SourceFile
+
+LARGEST_CLASS = 2**31 - 1  # labels.pbtxt has int32 ids
+
+
+class _Hashing:
+    """A sha256 that counts its bytes."""
+
+    def __init__(self) -> None:
+        self.sha256, self.size = hashlib.sha256(), 0
+
+    def update(self, data: bytes, /) -> None:
+        self.sha256.update(data)
+        self.size += len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A file without its images and annotations.
+
+    Attributes:
+        values: JSON text of every other top-level value.
+        image_ids: of its images; None if it has no list of them.
+        annotations: how many it has; -1 if it has no list of them.
+        more_fields: whether captions have fields that are not kept.
+        file: for the manifest.
+    """
+
+    values: Mapping[str, msgspec.Raw]
+    image_ids: IdSet | None
+    annotations: int
+    more_fields: bool
+    file: SourceFile
+
+
+def read_head(path: str, role: str = "annotation file") -> Head:
+    """Look at a file once, from its start to its end.
+
+    Raises:
+        InputError, FormatError: see `pipelines.json_stream.read_object`.
+    """
+    digest = _Hashing()
+    values: dict[str, msgspec.Raw] = {}
+    image_ids: IdSet | None = None
+    annotations, more_fields = -1, False
+    entry = (StrictCaption, AnyEntry) if role == "captions file" else (AnyEntry,)
+    lists: dict[str, Any] = {"images": (IdEntry,), "annotations": entry}
+    for part in read_object(path, lists, role=role, digest=digest):
+        if isinstance(part, Value):
+            values[part.name] = msgspec.Raw(part.text)
+        elif part.name == "annotations":
+            annotations = max(annotations, 0) + len(part.entries)
+            more_fields |= part.form > 0
+        else:
+            image_ids = IdSet() if image_ids is None else image_ids
+            _add_ids(part, image_ids)
+    file = SourceFile(path=path, bytes=digest.size, sha256=digest.sha256.hexdigest())
+    return Head(values, image_ids, annotations, more_fields, file)
+
+
+def _add_ids(batch: Batch, image_ids: IdSet) -> None:
+    for number, entry in enumerate(batch.entries):
+        if not isinstance(entry, Bad):
+            image_ids.add(entry.id)
+        elif isinstance(batch.loose[number], dict) and (found := loose_id(batch.loose[number].get("id"))):
+            image_ids.add(found)
+
+
+def categories_of(path: str) -> list[Category]:
+    """The classes of a file, read no farther than they stand."""
+    lists = {"images": (AnyEntry,), "annotations": (AnyEntry,)}
+    for part in read_object(path, lists):
+        if isinstance(part, Value) and part.name == "categories":
+            return parse_categories(part.text, path)
+    return []
+
+
+def parse_categories(text: bytes | msgspec.Raw, where: str) -> list[Category]:
+    """The list `categories`.
+
+    Raises:
+        FormatError: if it is no list of classes with id and name.
+    """
+    try:
+        return msgspec.json.decode(text, type=list[Category])
+    except (ValueError, RecursionError):  # the slower way takes what can be taken, or knows what is wrong
+        pass
+    value = json.loads(bytes(text))
+    if not isinstance(value, list):
+        raise FormatError(f"{where} is no COCO file: `categories` is {bytes(text)[:20].decode()}; expected a list")
+    try:
+        return msgspec.convert(value, list[Category])
+    except msgspec.ValidationError as error:
+        raise FormatError(f"{where} is no COCO instances file: categories: {error}") from error
+
+
+def ids_of(categories: list[Category]) -> dict[str, Id]:
+    """The ids of the classes, as text and as they stand in the file."""
+    return {id_text(category.id): category.id for category in categories}
+
+
+def classes_of(categories: list[Category], where: str) -> tuple[DatasetClass, ...]:
+    """Category ids are kept where they are numbers from 1; otherwise classes are numbered from 1 in their order.
+
+    Raises:
+        FormatError: for ids that stand twice or are too large, and names that are no text.
+    """
+    found: dict[str, str] = {}
+    for category in categories:
+        key, label = id_text(category.id), category.name
+        if not (is_text(key) and is_text(label)):
+            raise FormatError(f"{where}: category {key!a} is named {label!a}, which is no Unicode text")
+        if key in found:
+            raise FormatError(f"{where}: category id {key} stands twice ({found[key]!r}, {label!r}); expected it once")
+        found[key] = label
+    numbers = [int(key) if key.isascii() and key.isdecimal() else 0 for key in found]
+    if max(numbers, default=0) > LARGEST_CLASS:
+        raise FormatError(f"{where}: category id {max(numbers)} is too large; expected at most {LARGEST_CLASS}")
+    if min(numbers, default=1) < 1:
+        return tuple(DatasetClass(key, n, label) for n, (key, label) in enumerate(found.items(), start=1))
+    return tuple(sorted((DatasetClass(key, int(key), label) for key, label in found.items()), key=lambda c: c.id))
+
+
+def repeated_names(classes: tuple[DatasetClass, ...]) -> list[str]:
+    """A sentence for each name that several classes have."""
+    counts = Counter(entry.label for entry in classes)
+    return [
+        f"class name {label!r} stands for ids {', '.join(str(c.id) for c in classes if c.label == label)}; all are kept"
+        for label, count in counts.items()
+        if count > 1
+    ]

@@ -1,0 +1,222 @@
+"""The few pictures of a card: samples, images that were rejected or whose boxes were, files that occur twice.
+
+These are the only pixels that the statistics read. A picture that cannot be shown is text that says why: a data card
+of a dataset whose sources are gone is still a data card. Nothing is read over http.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from pipelines import storage
+from pipelines.statistics.reject_figures import RejectLine
+from pipelines.statistics.results import Statistics
+from pipelines.statistics.same_bytes import Place
+from schemas.dataset_files import DatasetFiles, RecordPlace
+from schemas.errors import WordTreeError
+from schemas.record import ImageRecord
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
+
+SIDE = 240
+SAMPLES = 12
+PER_REASON = 4
+MOST_REASONS = 24
+MOST_BYTES = 24 << 20
+MOST_PIXELS = 64_000_000
+MOST_BOXES = 60
+QUALITY = 80
+_COLUMNS = ("image_id", "shard", "offset", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A small picture.
+
+    Attributes:
+        src: a data URI, "" where there is none.
+        width, height: of the small picture.
+        boxes: (ymin, xmin, ymax, xmax, name), relative.
+        caption: a line below it.
+        note: why there is no picture.
+    """
+
+    src: str = ""
+    width: int = 0
+    height: int = 0
+    boxes: tuple[tuple[float, float, float, float, str], ...] = ()
+    caption: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """By dataset: samples, and for each reject that is shown its picture. Then the images of repeated files."""
+
+    samples: tuple[tuple[Picture, ...], ...]
+    rejects: tuple[Mapping[RejectLine, Picture], ...]
+    equal: tuple[tuple[Picture, ...], ...] = field(default=())
+
+
+def no_pictures(datasets: int) -> Pictures:
+    """A card without any."""
+    return Pictures(((),) * datasets, ({},) * datasets)
+
+
+def read_pictures(files: Sequence[DatasetFiles], names: Sequence[str], statistics: Statistics) -> Pictures:
+    """Read the pictures of a card; whatever cannot be read is a note in its place."""
+    samples = tuple(_samples(one) for one in files)
+    rejects = tuple(_rejects(one, found.rejects) for one, found in zip(files, statistics.datasets, strict=True))
+    equal = tuple(
+        tuple(_at_place(files[place.dataset], names[place.dataset], place) for place in places)
+        for _, places in statistics.same_bytes.examples
+    )
+    return Pictures(samples, rejects, equal)
+
+
+def small_picture(data: bytes, *, caption: str = "", boxes: Sequence[tuple] = ()) -> Picture:
+    """A picture of at most SIDE pixels a side, as stored: without turning by EXIF."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), _as_far_as_it_goes():
+            warnings.simplefilter("ignore")
+            image = Image.open(BytesIO(data))
+            if image.width * image.height > MOST_PIXELS:
+                return Picture(caption=caption, note=f"{image.width} x {image.height} pixels: too large to be shown")
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            image.thumbnail((SIDE, SIDE))
+            flat = Image.new("RGB", image.size, "white")
+            seen_through = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            clear = image.convert("RGBA") if seen_through else None
+            flat.paste(image.convert("RGB") if clear is None else clear, None, clear)
+    except Exception as error:  # whatever a damaged file does to a decoder, the card goes on
+        told = " ".join(str(error).split()).split(" <")[0]
+        return Picture(caption=caption, note=f"cannot be shown: {told[:80] or type(error).__name__}")
+    buffer = BytesIO()
+    flat.save(buffer, "JPEG", quality=QUALITY)
+    src = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Picture(src, flat.width, flat.height, tuple(boxes[:MOST_BOXES]), caption)
+
+
+@contextlib.contextmanager
+def _as_far_as_it_goes() -> Iterator[None]:
+    """Let Pillow show the part of a cut file that is there."""
+    from PIL import ImageFile
+
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def record_picture(record: ImageRecord, names: Mapping[str, str], caption: str = "") -> Picture:
+    """The picture of a record with its boxes; the caption tells the image's labels."""
+    called = [names.get(box.label, box.label) for box in record.boxes]
+    sides = [[round(float(side), 4) for side in box.box] for box in record.boxes]
+    boxes = [(*four, name) for four, name in zip(sides, called, strict=True)]
+    said = [("" if label.present else "no ") + names.get(label.label, label.label) for label in record.labels]
+    caption = caption or ", ".join(said[:6]) or ", ".join(dict.fromkeys(called))
+    return small_picture(record.encoded or b"", caption=caption, boxes=boxes)
+
+
+def _class_names(files: DatasetFiles) -> dict[str, str]:
+    return {entry.label: entry.display_name or entry.label for entry in files.manifest.classes}
+
+
+def _samples(files: DatasetFiles) -> tuple[Picture, ...]:
+    """The first images of the index, which are in random order."""
+    names, shown = _class_names(files), []
+    for place in _places(files, None, SAMPLES).values():
+        try:
+            shown.append(record_picture(files.read(place), names))
+        except (WordTreeError, OSError) as error:
+            shown.append(Picture(caption=place.image_id, note=str(error)))
+    return tuple(shown)
+
+
+def _rejects(files: DatasetFiles, reasons: Sequence[Any]) -> dict[RejectLine, Picture]:
+    lines = [line for reason in reasons[:MOST_REASONS] for line in reason.examples[:PER_REASON]]
+    written = _places(files, {line.image_id for line in lines if line.kind != "image" and line.image_id})
+    shown: dict[RejectLine, Picture] = {}
+    for line in lines:
+        if line.kind != "image" and line.image_id in written:
+            try:
+                shown[line] = record_picture(files.read(written[line.image_id]), _class_names(files), line.image_id)
+            except (WordTreeError, OSError) as error:
+                shown[line] = Picture(note=str(error))
+        elif line.kind == "image":
+            shown[line] = _file_picture(files, line)
+    return shown
+
+
+def _file_picture(files: DatasetFiles, line: RejectLine) -> Picture:
+    """The file of a rejected image, if it still lies where the conversion found it."""
+    for path in candidate_paths(line.where, files.manifest.options):
+        try:
+            size = storage.size_of(path)
+            if 0 < size <= MOST_BYTES:
+                return small_picture(storage.read_bytes(path), caption=line.where)
+            if size >= 0:
+                return Picture(note="an empty file" if not size else f"{size:,} bytes: too large to be shown")
+        except (OSError, ValueError, WordTreeError):
+            continue
+    return Picture(note="the file is not there")
+
+
+def candidate_paths(where: str, options: Mapping[str, Any]) -> list[str]:
+    """Where the file of a rejected image may lie: at `where`, or below a folder that the conversion was given."""
+    if not where or "\0" in where or where.startswith(("http://", "https://")):
+        return []
+    absolute = where.startswith("/") or storage.is_remote(where)
+    if absolute:
+        return [where]
+    if ".." in where.split("/"):
+        return []
+    folders = [value for value in options.values() if isinstance(value, str) and value]
+    roots = [folder for folder in folders if not folder.startswith(("http://", "https://"))]
+    return [storage.join(folder, where) for folder in roots if storage.is_remote(folder) or storage.is_folder(folder)]
+
+
+def _at_place(files: DatasetFiles, name: str, place: Place) -> Picture:
+    path = storage.join(files.path, f"{files.manifest.split}.index.parquet")
+    try:
+        with storage.opened(path) as stream:
+            table = pq.ParquetFile(stream).read_row_group(place.group, columns=list(_COLUMNS))
+        row = RecordPlace(**table.slice(place.row, 1).to_pylist()[0])
+        caption = f"{name}: {row.image_id}"
+        try:
+            return record_picture(files.read(row), _class_names(files), caption)
+        except (WordTreeError, OSError) as error:
+            return Picture(caption=caption, note=str(error))
+    except (WordTreeError, OSError, pa.ArrowException) as error:
+        return Picture(note=str(error))
+
+
+def _places(files: DatasetFiles, wanted: set[str] | None, most: int = 1 << 30) -> dict[str, RecordPlace]:
+    """Where the records of some images lie, by image id; of any images if none are named."""
+    found: dict[str, RecordPlace] = {}
+    if wanted is not None and not wanted:
+        return found
+    path = storage.join(files.path, f"{files.manifest.split}.index.parquet")
+    with storage.opened(path) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(columns=list(_COLUMNS)):
+            if wanted is not None:
+                ids = pa.array(sorted(wanted), pa.string())
+                batch = batch.filter(pc.is_in(batch.column("image_id"), value_set=ids))
+            for row in batch.slice(0, most - len(found)).to_pylist():
+                found[row["image_id"]] = RecordPlace(**row)
+            if len(found) >= (most if wanted is None else len(wanted)):
+                break
+    return found

@@ -1,0 +1,1 @@
+"""The same picture twice, within datasets and across splits: see docs/duplicates.md."""

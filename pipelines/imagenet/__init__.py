@@ -1,0 +1,1 @@
+"""Parts of the format `imagenet`: the ways its images lie on disk, its ground truths, its boxes."""

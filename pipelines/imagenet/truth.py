@@ -1,0 +1,175 @@
+"""Ground truth of images whose place says no class, in each form in which it is passed around.
+
+    one wnid a line                      in the order of the sorted file names (TFDS's validation_labels.txt)
+    one number a line                    ILSVRC2012_validation_ground_truth.txt: ids 1 to 1000 of the development kit,
+                                         which are in no order of names or wnids; `--synsets` says which wnid is which
+    ImageId,PredictionString             LOC_val_solution.csv, LOC_train_solution.csv: wnid x1 y1 x2 y2, again and again
+    NAME WNID [x1 y1 x2 y2]              Tiny ImageNet's val_annotations.txt, and lists that people make
+
+Numbers count pixels as `corners` says, from 0 with both corners inside by default: so they are in the sets that were
+looked at (136 boxes of LOC_val_solution.csv: 21 sides at 0, 30 at the last pixel, none past it).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pipelines import storage
+from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
+from pipelines.rows import BoxRow, Rejected
+from pipelines.voc.corners import continuous
+from schemas.errors import FormatError, InputError
+
+KAGGLE_HEADER = ["imageid", "predictionstring"]
+
+
+class Said(NamedTuple):
+    """What one line says: name of the image without ending ("" in forms by order), its classes, its boxes."""
+
+    stem: str
+    labels: tuple[str, ...]
+    boxes: tuple[BoxRow, ...]
+    where: str
+
+
+def is_by_order(path: str) -> bool:
+    """Whether the lines of a ground truth belong to images by their order."""
+    first = next((line.split() for line in _lines(path) if line.strip()), [])
+    return len(first) == 1 and "," not in first[0]
+
+
+def states_boxes(path: str) -> bool:
+    """Whether a ground truth has boxes, by its first line."""
+    first = next((line for line in _lines(path) if line.strip()), "")
+    words = [word.lower() for word in first.strip().split(",")]
+    return words == KAGGLE_HEADER or len(first.replace(",", " ").split()) == 6
+
+
+def read_truth(path: str, corners: str, synsets: str = "") -> Iterator[Said | Rejected]:
+    """What a ground truth says, line by line; lines that cannot be read are rejected.
+
+    Args:
+        path: of the file.
+        corners: what the numbers of a box mean.
+        synsets: a table of id and wnid, for files of numbers.
+
+    Raises:
+        InputError: if a file is missing, or a table that is needed.
+        FormatError: if the file is of no known form.
+    """
+    file = storage.name_of(path)
+    lines = [line for line in _lines(path)]
+    first = next((line for line in lines if line.strip()), "")
+    words = first.replace(",", " ").split()
+    if not words:
+        raise InputError(f"ground truth {path!r} is empty")
+    if [word.lower() for word in first.strip().split(",")] == KAGGLE_HEADER:
+        start = lines.index(first) + 1
+        for number, line in enumerate(lines[start:], start=start + 1):
+            name, _, text = line.partition(",")
+            if line.strip():
+                yield _named(name, text.split(), f"{file}:{number}", corners)
+    elif len(words) == 1 and "," not in first:
+        table = read_synsets(synsets) if synsets else {}
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield Said("", (_wnid_of(line.strip(), table, path, number, synsets),), (), f"{file}:{number}")
+    elif len(words) >= 2 and WNID.fullmatch(words[1]):
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                name, *rest = line.replace(",", " ").split()
+                yield _named(name, rest, f"{file}:{number}", corners)
+    else:
+        raise FormatError(
+            f"ground truth {path!r} begins with {first[:80]!r}; expected a wnid or an id a line, a name and a wnid, or "
+            "the header ImageId,PredictionString. Numbers beside names are counted in several ways: give wnids"
+        )
+
+
+def read_synsets(path: str) -> dict[str, str]:
+    """The wnid of each id of the development kit.
+
+    Raises:
+        FormatError: if a line is no id and wnid.
+    """
+    table: dict[str, str] = {}
+    for number, line in enumerate(storage.text_of(path, "table of synsets").splitlines(), start=1):
+        words = line.replace(",", " ").split()
+        if not words or words[0].lower() in ("id", "ilsvrc2012_id"):
+            continue
+        if len(words) < 2 or not words[0].isdecimal() or not WNID.fullmatch(words[1]):
+            raise FormatError(
+                f"{path!r} line {number} is {line[:80]!r}; expected an ILSVRC2012_ID and a wnid. The order of a list "
+                "of wnids is not that of the ids: take both from meta.mat of the development kit"
+            )
+        table[str(int(words[0]))] = words[1]
+    return table
+
+
+def by_stem(truth: Iterator[Said | Rejected], stems: Sequence[str], path: str) -> dict[str, Said]:
+    """What a ground truth says of each image, by name; of forms by order, by the order of the sorted names.
+
+    Raises:
+        InputError: if a form by order has not one line an image.
+    """
+    found = [said for said in truth if isinstance(said, Said)]
+    if found and not found[0].stem:
+        if len(found) != len(stems):
+            raise InputError(
+                f"ground truth {path!r} has {len(found):,} lines for {len(stems):,} images, and says by their order "
+                "which is whose; expected one line an image. Are all images there, and no others?"
+            )
+        return {stem: said for stem, said in zip(sorted(stems), found, strict=True)}
+    return {said.stem: said for said in reversed(found)}
+
+
+def _lines(path: str) -> list[str]:
+    return storage.text_of(path, "ground truth").splitlines()
+
+
+def _named(name: str, words: list[str], where: str, corners: str) -> Said | Rejected:
+    stem, ending = posixpath.splitext(name.strip())
+    if ending.lower() not in IMAGE_ENDINGS:
+        stem = name.strip()
+    labels: dict[str, None] = {}
+    boxes: list[BoxRow] = []
+    try:
+        if not stem or not words or (len(words) > 1 and len(words) % 5):
+            raise ValueError
+        for begin in range(0, len(words), 5):
+            label = words[begin]
+            if not WNID.fullmatch(label):
+                raise ValueError
+            labels[label] = None
+            if len(words) > 1:
+                xmin, ymin, xmax, ymax = map(float, words[begin + 1 : begin + 5])
+                sides = continuous(corners, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
+                boxes.append(BoxRow(**sides._asdict(), class_key=label, where=f"{where} box {begin // 5 + 1}"))
+    except ValueError:
+        return Rejected(
+            kind="label",
+            record=where,
+            reason="label:malformed",
+            found=f"{' '.join([name, *words])[:200]!r}; expected a name, then a wnid, or wnids and four numbers each",
+            where=where,
+            image_id=stem,
+        )
+    return Said(stem, tuple(labels), tuple(boxes), where)
+
+
+def _wnid_of(word: str, table: dict[str, str], path: str, number: int, synsets: str) -> str:
+    if WNID.fullmatch(word):
+        return word
+    if not word.isdecimal():
+        raise FormatError(f"ground truth {path!r} line {number} is {word[:80]!r}; expected a wnid or an id")
+    if not synsets:
+        raise InputError(
+            f"ground truth {path!r} gives ids of the development kit (line {number}: {word}); give a table of id and "
+            "wnid, one a line, with --synsets FILE: both stand in meta.mat of the development kit"
+        )
+    wnid = table.get(str(int(word)), "")
+    if not wnid:
+        raise FormatError(f"ground truth {path!r} line {number} has id {word}, which {synsets!r} does not know")
+    return wnid

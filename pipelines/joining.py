@@ -1,0 +1,57 @@
+"""All that the files say about one image, put together: the join of the row plane, inside a shard.
+
+Rows arrive sorted by the hash of their image and then by their place in the source, so those of one image stand side
+by side, whatever files and workers they come from. One `ImageRow` says that the image exists; `Statements` add to it.
+
+    a second ImageRow of an image     reject `image:duplicate_id`, with its annotations
+    statements without an ImageRow    reject `box:unknown_image`, `label:unknown_image`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+import msgspec
+
+from pipelines.rows import ImageRow, Rejected, Row, Statements, rejected_annotations, rejected_image
+
+
+def join(rows: Iterable[Row]) -> Iterator[ImageRow | Rejected]:
+    """One `ImageRow` an image, with all its statements in the order of their places; and what is rejected.
+
+    Law: every box and label of the rows is in exactly one image or rejected.
+
+    Args:
+        rows: with those of an image side by side.
+    """
+    for image_id, group in groupby(rows, key=lambda row: row.image_id):
+        first: ImageRow | None = None
+        said: list[Statements] = []
+        for row in group:
+            if isinstance(row, Statements):
+                said.append(row)
+            elif isinstance(row, Rejected):
+                yield row
+            elif first is None:
+                first = row
+            else:
+                found = f"image id {image_id} a second time, file {row.filename or row.uri!r}"
+                yield rejected_image(row, "image:duplicate_id", found)
+                yield from rejected_annotations(row, "image_rejected", "image:duplicate_id")
+        if first is not None:
+            yield _with(first, said) if said else first
+            continue
+        for row in said:
+            yield from rejected_annotations(row, "unknown_image", f"image {image_id} is in no list of images")
+
+
+def _with(image: ImageRow, said: list[Statements]) -> ImageRow:
+    return msgspec.structs.replace(
+        image,
+        boxes=(*image.boxes, *(box for row in said for box in row.boxes)),
+        labels=(*image.labels, *(label for row in said for label in row.labels)),
+        captions=(*image.captions, *(caption for row in said for caption in row.captions)),
+        map_uris=(*image.map_uris, *(found for row in said for found in row.map_uris)),
+        has_boxes=image.has_boxes or any(row.boxes_sought for row in said),
+    )

@@ -1,0 +1,43 @@
+"""The classes of label rows: a file that lists them, or all that stand in the rows.
+
+A list has one class a line: `LABEL`, or `INDEX<TAB>LABEL<TAB>...` where rows hold the index. So tencent-ml-images'
+dictionary is read (index, wnid, parent, name). A first line that is a header is passed over.
+"""
+
+from __future__ import annotations
+
+from pipelines import storage
+from pipelines.sources.base import DatasetClass
+from schemas.errors import FormatError
+
+MOST = 2_000_000  # more labels than any label space has: it is another column
+
+
+def read_classes(path: str) -> tuple[DatasetClass, ...]:
+    """The classes of a list, in its order.
+
+    Raises:
+        InputError: if it cannot be read.
+        FormatError: if it is empty, or a class stands there twice.
+    """
+    lines = storage.text_of(path, "list of classes").splitlines()
+    cells = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
+    indexed = len(cells) > 1 and len(cells[1][1]) > 1 and cells[1][1][0].strip().isdecimal()
+    if indexed and not cells[0][1][0].strip().isdecimal():
+        cells = cells[1:]
+    found: dict[str, str] = {}
+    for number, row in cells:
+        key = row[0].strip()
+        if indexed and (len(row) < 2 or not key.isdecimal()):
+            raise FormatError(f"{path} line {number}: found {lines[number - 1][:60]!r}; expected INDEX<TAB>LABEL")
+        if key in found:
+            raise FormatError(f"{path} line {number}: class {key!r} stands there twice")
+        found[key] = row[1].strip() if indexed else key
+    if not found:
+        raise FormatError(f"{path}: there are no classes; expected one a line")
+    return tuple(DatasetClass(key, number, label) for number, (key, label) in enumerate(found.items(), start=1))
+
+
+def classes_of(labels: set[str]) -> tuple[DatasetClass, ...]:
+    """The classes that stand in the rows, in alphabetical order."""
+    return tuple(DatasetClass(label, number, label) for number, label in enumerate(sorted(labels), start=1))

@@ -1,0 +1,83 @@
+"""The classes of Open Images: descriptions with and without a header, and the hierarchy.
+
+Classes go by machine id (MID), since names repeat. Without descriptions they are the 601 with boxes, in the order of the
+shipped label map, and then what else stands in the files: so the ids of a training and of a validation set agree. The
+few for which WordNet has no synset are there only if the files name them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pipelines import storage
+from pipelines.sources.base import DatasetClass
+from schemas.errors import FormatError
+from wordtree.open_images_hierarchy import ClassHierarchy, parse_hierarchy
+
+_HEADS = ("labelname", "label", "mid", "id", "classname")
+
+
+def read_descriptions(path: str) -> dict[str, str]:
+    """MID -> name, in the order of the file; of a MID that stands there twice the first name.
+
+    Raises:
+        InputError: if the file cannot be read.
+        FormatError: if it has no rows, or a row has other than two cells.
+    """
+    reader = csv.reader(io.StringIO(storage.text_of(path, "class descriptions"), newline=""))
+    found: dict[str, str] = {}
+    for cells in reader:
+        if not cells:
+            continue
+        if len(cells) != 2 or not cells[0]:
+            raise FormatError(f"{path} line {reader.line_num}: found {cells!r}; expected LabelName,DisplayName")
+        if reader.line_num == 1 and cells[0].strip().lower() in _HEADS:
+            continue
+        found.setdefault(cells[0], cells[1])
+    if not found:
+        raise FormatError(f"{path}: there are no classes; expected lines LabelName,DisplayName")
+    return found
+
+
+def dataset_classes(described: Mapping[str, str], found: Iterable[str]) -> tuple[DatasetClass, ...]:
+    """The classes in the order of their ids.
+
+    Args:
+        described: MID -> name; empty where there are no descriptions.
+        found: MIDs that stand in the files; looked at only where there are no descriptions.
+    """
+    if described:
+        keys = list(described)
+    else:
+        from wordtree.mapping import load_label_map
+
+        boxable = load_label_map("openimages")
+        there = set(found)
+        keys = [row.label for row in boxable.rows] + sorted(boxable.unmapped)
+        keys += sorted(there.difference(keys))
+        numbered = [DatasetClass(key, number, key) for number, key in enumerate(keys, start=1)]
+        return tuple(entry for entry in numbered if entry.key in there or entry.key not in boxable.unmapped)
+    return tuple(DatasetClass(key, number, key) for number, key in enumerate(keys, start=1))
+
+
+def read_hierarchy(path: str) -> ClassHierarchy:
+    """The hierarchy of a JSON file.
+
+    Raises:
+        InputError, FormatError, TreeError: see `wordtree.open_images_hierarchy.parse_hierarchy`.
+    """
+    return parse_hierarchy(storage.text_of(path, "hierarchy"), where=path)
+
+
+def head_json(described: Mapping[str, str], hierarchy: ClassHierarchy | None) -> bytes:
+    """What the dataset says about its classes, for source.json; b"" for nothing."""
+    head: dict[str, object] = {}
+    if described:
+        head["classes"] = [{"LabelName": key, "DisplayName": name} for key, name in described.items()]
+    if hierarchy is not None:
+        head["hierarchy"] = hierarchy.content
+    return msgspec.json.encode(head) if head else b""

@@ -1,0 +1,221 @@
+"""Self-contained shards again, from a view or from a dataset that is to have other shards.
+
+    rows ─► (shard, rows as bytes) ─► GroupByKey ─► write shards ─► tables, manifest
+
+Rows alone pass the GroupByKey; the step behind it reads each record where it lies and writes it to its new shard (rule
+R3). A record whose rows did not change is copied byte by byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.metrics.metric import Metrics
+from apache_beam.pvalue import PCollection
+
+from pipelines import storage
+from pipelines.beam_options import make_pipeline
+from pipelines.convert import IN_MEMORY_RUNNERS, _importable_by_workers, _room_errors
+from pipelines.plan import IMAGES_PER_SHARD, versions
+from pipelines.planes import PixelDoFn
+from pipelines.row_plane.row_elements import row_elements
+from pipelines.row_plane.shard import AssembledShard, AssembleJob, read_report, write_assembled
+from pipelines.row_plane.view import open_rows
+from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, WORK_FOLDER, check_counts, claim
+from pipelines.spool import SPOOL_FOLDER, read_spool, spool
+from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
+from schemas.errors import ConfigError, OutputError
+from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The manifest, whether it was there already, and how many records were copied as they are."""
+
+    manifest: Manifest
+    was_complete: bool = False
+    copied: int = 0
+
+
+class ReadRows(beam.DoFn):
+    """All images of the view, each with its shard; or, spooled, where they lie."""
+
+    def __init__(self, job: AssembleJob, spooled: bool) -> None:
+        self._job, self._spooled = job, spooled
+
+    def process(self, element: None) -> Iterator[tuple[int, bytes]]:
+        rows = row_elements(open_rows(self._job.rows.path), shards=self._job.shards, seed=self._job.seed)
+        yield from spool(rows, _spool_folder(self._job)) if self._spooled else rows
+
+
+class WriteShard(PixelDoFn):
+    """Reads the records of one shard where they lie and writes it; puts out the shard's number."""
+
+    def __init__(self, job: AssembleJob, spooled: bool) -> None:
+        self._job, self._spooled = job, spooled
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        number, rows = element
+        if self._spooled:
+            rows = read_spool(filter(None, rows), _spool_folder(self._job))
+        report, written = write_assembled(self._job, number, rows)
+        Metrics.counter("assemble", "shards_written" if written else "shards_found").inc()
+        Metrics.counter("assemble", "records").inc(report.records)
+        yield number
+
+
+def _spool_folder(job: AssembleJob) -> str:
+    return storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER)
+
+
+def build(pipeline: beam.Pipeline, job: AssembleJob, *, spooled: bool = False) -> PCollection[int]:
+    """The steps of an assembly, from nothing to the numbers of the shards that are written."""
+    shards = (
+        pipeline
+        | "number the shards" >> beam.Create(list(range(job.shards)), reshuffle=False)
+        | "give each an empty row" >> beam.Map(lambda number: (number, b"")).with_output_types(tuple[int, bytes])
+    )
+    rows = (
+        pipeline
+        | "begin" >> beam.Create([None], reshuffle=False)
+        | "read rows" >> beam.ParDo(ReadRows(job, spooled)).with_output_types(tuple[int, bytes])
+    )
+    return (
+        (shards, rows)
+        | "join both" >> beam.Flatten()
+        | "group rows by shard" >> beam.GroupByKey()
+        | "write shards" >> beam.ParDo(WriteShard(job, spooled)).with_output_types(int)
+    )
+
+
+def make_job(dataset: str, out: str, *, shards: int = 0, seed: int = 0) -> AssembleJob:
+    """What an assembly will do, decided before anything is written.
+
+    Args:
+        dataset: a view, or a dataset.
+        shards: 0 for one shard per IMAGES_PER_SHARD images.
+        seed: of the order of images.
+
+    Raises:
+        ConfigError: a number is out of range, or OUT is the dataset itself.
+        InputError, FormatError: the dataset cannot be read, or its shards are gone or have changed.
+    """
+    rows = open_rows(dataset)
+    if not 0 <= shards <= 99_999:
+        raise ConfigError(f"--shards is {shards}; expected 1 to 99999, or 0 for one per {IMAGES_PER_SHARD} images")
+    if out.rstrip("/") == rows.path:
+        raise ConfigError(f"OUT is the dataset {dataset!r} itself; give another folder")
+    rows.check_shards()
+    shards = shards or max(1, -(-rows.manifest.counts.images_written // IMAGES_PER_SHARD))
+    decides = [versions()["records"], rows.manifest_file.sha256, rows.manifest.split, shards, seed]
+    return AssembleJob(
+        rows=rows,
+        out=out,
+        split=rows.manifest.split,
+        shards=shards,
+        seed=seed,
+        fingerprint=hashlib.sha256(json.dumps(decides).encode()).hexdigest(),
+    )
+
+
+def assemble(job: AssembleJob, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Assembled:
+    """Carry out an assembly; resume it if it was begun.
+
+    Raises:
+        ConfigError: for flags that Beam does not know, and for those that its runner misses.
+        OutputError: OUT holds something else and `force` is not given, or has no room.
+    """
+    pipeline = make_pipeline(beam_args, workers=workers)
+    names = claim(job.out, force=force)
+    if MANIFEST_NAME in names:
+        found = _same_manifest(job)
+        if all(storage.size_of(storage.join(job.out, shard.name)) == shard.bytes for shard in found.shards):
+            return Assembled(found, was_complete=True)
+    with _room_errors(job.out):
+        try:
+            storage.remove(storage.join(job.out, MANIFEST_NAME))
+            storage.make_folder(storage.join(job.out, WORK_FOLDER))
+        except OSError as error:
+            raise OutputError(f"cannot write to {job.out!r}: {error.strerror or error}") from error
+        with _importable_by_workers(), pipeline:
+            build(pipeline, job, spooled=type(pipeline.runner).__name__ in IN_MEMORY_RUNNERS)
+        return _finish(job)
+
+
+def _options(job: AssembleJob) -> dict[str, Any]:
+    made = dict(job.rows.manifest.options)
+    return {"command": "assemble", "shards": job.shards, "seed": job.seed, "of": made}
+
+
+def _same_manifest(job: AssembleJob) -> Manifest:
+    path = storage.join(job.out, MANIFEST_NAME)
+    found = manifest_from_json(storage.read_bytes(path).decode(errors="replace"), path)
+    told = {file.sha256 for file in found.source_files}
+    if found.is_view or found.options != _options(job) or told != {job.rows.manifest_file.sha256}:
+        raise OutputError(
+            f"{job.out!r} holds a dataset that was made differently; choose another folder, or replace it with --force"
+        )
+    return found
+
+
+def _finish(job: AssembleJob) -> Assembled:
+    """Write the tables, the label map, the rejects and, last, the manifest; remove the work files."""
+    work = storage.join(job.out, WORK_FOLDER)
+    reports: list[AssembledShard] = []
+    for number in range(job.shards):
+        report = read_report(job, number)
+        if report is None:
+            raise RuntimeError(f"shard {number} of {job.shards} has no report after the run; the runner lost it")
+        reports.append(report)
+    view = job.rows.manifest
+    arrived = sum(report.images_in for report in reports), sum(report.annotations_in for report in reports)
+    if arrived != (view.counts.images_written, view.counts.annotations_written):
+        raise RuntimeError(f"{arrived} images and annotations reached the shards; the runner lost some")
+    for kind, schema in (("index", INDEX_SCHEMA), ("annotations", ANNOTATIONS_SCHEMA)):
+        path = storage.join(job.out, f"{job.split}.{kind}.parquet")
+        with storage.writing(path, work) as stream, pq.ParquetWriter(stream, schema) as writer:
+            for number in range(job.shards):
+                data = storage.read_bytes(job.work_path(number, f"{kind}.arrow"))
+                writer.write_table(pa.ipc.open_stream(data).read_all())
+    rejected = sorted((row for report in reports for row in report.rejected), key=msgspec.structs.astuple)
+    lines = [json.dumps({"source": view.source, **msgspec.structs.asdict(r)}, ensure_ascii=False) for r in rejected]
+    storage.write_bytes(storage.join(job.out, REJECTS_NAME), "".join(f"{line}\n" for line in lines).encode(), work)
+    for name in (LABELS_NAME, HEAD_NAME):
+        if storage.exists(storage.join(job.rows.path, name)):
+            data = storage.read_bytes(storage.join(job.rows.path, name))
+            storage.write_bytes(storage.join(job.out, name), data, work)
+    kinds = Counter(row.kind for row in rejected)
+    counts = Counts(
+        images_in=arrived[0],
+        images_written=sum(report.records for report in reports),
+        images_rejected=kinds["image"],
+        annotations_in=arrived[1],
+        annotations_written=sum(report.annotations_written for report in reports),
+        annotations_rejected=kinds["box"] + kinds["label"],
+        rejected_by_reason=dict(sorted(Counter(row.reason for row in rejected).items())),
+        captions_in=sum(report.captions_in for report in reports),
+        captions_written=sum(report.captions_written for report in reports),
+        captions_rejected=kinds["caption"],
+    )
+    check_counts(counts)
+    manifest = replace(
+        view,
+        options=_options(job),
+        versions=versions(),
+        source_files=(job.rows.manifest_file,),
+        counts=counts,
+        shards=tuple(ShardEntry(name=r.name, records=r.records, bytes=r.bytes, sha256=r.sha256) for r in reports),
+        base=(),
+    )
+    storage.write_bytes(storage.join(job.out, MANIFEST_NAME), manifest.to_json().encode(), work)
+    storage.remove(work)
+    return Assembled(manifest, copied=sum(report.copied for report in reports))

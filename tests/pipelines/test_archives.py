@@ -1,0 +1,381 @@
+"""Archives read in place, against Python's tarfile and zipfile."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.archives import is_archive, members, read_member
+from pipelines.archives_ranges import LOCAL_STEP, Ranges
+from pipelines.rows import Member
+from schemas.errors import FormatError, InputError, RecordError
+
+LONG = "n01440764/" + "a" * 120 + "/" + "ü" * 90 + ".JPEG"
+
+
+def contents(path: object) -> list[tuple[str, bytes]]:
+    return [(name, read_member(str(path), member)) for name, member in members(str(path))]
+
+
+def tar(files: dict[str, bytes], form: int = tarfile.DEFAULT_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, target
+    return entry
+
+
+def tarfile_says(path: Path) -> list[tuple[str, bytes]]:
+    with tarfile.open(path) as archive:
+        return [(m.name, archive.extractfile(m).read()) for m in archive if m.isreg()]  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[bytes], Path]:
+    def one(data: bytes, name: str = "a.tar") -> Path:
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    return one
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_reads_as_tarfile_reads_it(write: Callable[..., Path], form: int) -> None:
+    noise = random.Random(form).randbytes
+    files = {f"n{n:08d}/x_{n}.JPEG": noise(size) for n, size in enumerate((0, 1, 511, 512, 513, 5000, 100_000))}
+    if form != tarfile.USTAR_FORMAT:
+        files[LONG] = noise(700)
+    path = write(tar(files, form))
+    assert contents(path) == tarfile_says(path) == list(files.items())
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1),
+        st.binary(max_size=1200),
+    )
+)
+def test_any_names_and_bytes_survive(files: dict[str, bytes]) -> None:
+    with fsspec.open("memory://archives/any.tar", "wb") as stream:
+        stream.write(tar({f"x/{name}x": data for name, data in files.items()}, form=tarfile.PAX_FORMAT))  # type: ignore[attr-defined]
+    found = contents("memory://archives/any.tar")
+    assert found == [(f"x/{name}x", data) for name, data in files.items()]
+
+
+def test_a_tar_of_tars_is_read_without_unpacking(write: Callable[..., Path]) -> None:
+    inner = {f"n0000000{n}": {f"n0000000{n}_{k}.JPEG": b"%d-%d" % (n, k) * 999 for k in range(3)} for n in range(4)}
+    path = write(tar({f"{wnid}.tar": tar(files) for wnid, files in inner.items()}))
+    expected = [(f"{w}.tar/{name}", data) for w, files in inner.items() for name, data in files.items()]
+    assert contents(path) == expected
+    outer = list(members(str(path), nested=False))
+    assert [name for name, _ in outer] == [f"{wnid}.tar" for wnid in inner]
+    below = [(name, read_member(str(path), m)) for name, m in members(str(path), outer[2][1])]
+    assert below == list(inner["n00000002"].items())
+
+
+def test_a_listing_reads_headers_alone(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tar({f"{n}.JPEG": bytes(100_000) for n in range(20)})
+    path = write(tar({f"n{n:08d}.tar": inner for n in range(5)}))
+    fetched: list[int] = []
+    fetch = Ranges.fetch
+
+    def counted(self: Ranges, offset: int, length: int) -> bytes:
+        data = fetch(self, offset, length)
+        fetched.append(len(data))
+        return data
+
+    monkeypatch.setattr(Ranges, "fetch", counted)
+    listing = list(members(str(path)))
+    assert len(listing) == 100
+    headers = 5 * (1 + 20) + 6 * 2  # of outer and inner members, the marks of the ends, and what may follow these
+    assert sum(fetched) <= headers * LOCAL_STEP
+    assert sum(fetched) < path.stat().st_size // 20
+    fetched.clear()
+    read_member(str(path), listing[50][1])
+    assert fetched == [100_000]
+
+
+def test_links_and_sparse_files_are_refused_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("folder", "a.JPEG"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.size = (tarfile.DIRTYPE, 0) if name == "folder" else (tarfile.REGTYPE, 3)
+            archive.addfile(entry, io.BytesIO(b"abc"))
+        archive.addfile(special("soft.JPEG", tarfile.SYMTYPE, "/etc/passwd"))
+        archive.addfile(special("hard.JPEG", tarfile.LNKTYPE, "a.JPEG"))
+        archive.addfile(special("pipe", tarfile.FIFOTYPE))
+        entry = tarfile.TarInfo("holes.JPEG")
+        entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "b.JPEG"}
+        archive.addfile(entry)
+    found = dict(members(str(path)))
+    assert list(found) == ["a.JPEG", "soft.JPEG", "hard.JPEG", "b.JPEG"]
+    assert read_member(str(path), found["a.JPEG"]) == b"abc"
+    for name, why in (("soft.JPEG", "a link to /etc/passwd"), ("hard.JPEG", "a link to a.JPEG"), ("b.JPEG", "sparse")):
+        with pytest.raises(RecordError) as caught:
+            read_member(str(path), found[name])
+        assert caught.value.reason == "image:refused_member"
+        assert why in caught.value.found
+
+
+def test_an_old_sparse_file_is_passed_over_with_its_map(write: Callable[..., Path]) -> None:
+    data = bytearray(tar({"holes.JPEG": b"x" * 512, "after.JPEG": b"y"}))
+    data[156:157], data[482:483] = b"S", b"\1"
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    more = bytes(504) + b"\1" + bytes(7) + bytes(512)  # two more blocks of its map
+    path = write(bytes(data[:512]) + more + bytes(data[512:]))
+    found = dict(members(str(path)))
+    assert found["holes.JPEG"].packing.startswith("refused a sparse file")
+    assert read_member(str(path), found["after.JPEG"]) == b"y"
+
+
+def test_slashes_in_front_are_taken_off_and_other_names_stay(write: Callable[..., Path]) -> None:
+    names = ["/train_0/a.jpg", "./b.jpg", ".//./c.jpg", "../d.jpg", "x/../../e.jpg", ".hidden"]
+    path = write(tar({name: b"1" for name in names}))
+    assert [name for name, _ in contents(path)] == [
+        *("train_0/a.jpg", "b.jpg", "c.jpg", "../d.jpg", "x/../../e.jpg", ".hidden")
+    ]
+
+
+def test_names_that_are_no_unicode_are_told_as_surrogates(write: Callable[..., Path]) -> None:
+    path = write(tar({"h\udcfchn.jpg": b"1"}, form=tarfile.GNU_FORMAT))
+    assert contents(path) == [("h\udcfchn.jpg", b"1")]
+
+
+def test_sizes_in_base_256_are_read(write: Callable[..., Path]) -> None:
+    data = bytearray(tar({"a": b"x" * 600, "b": b"y"}))
+    data[124:136] = b"\x80" + (600).to_bytes(11, "big")
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    assert contents(write(bytes(data))) == [("a", b"x" * 600), ("b", b"y")]
+
+
+@pytest.mark.parametrize("keep", [100, 512, 700, 1024, 1536, 2000, 2048])
+def test_a_cut_tar_is_an_error_with_the_position(write: Callable[..., Path], keep: int) -> None:
+    path = write(tar({"a": b"x" * 600, "b": b"y"})[:keep])
+    with pytest.raises(FormatError, match=rf"a\.tar' .*byte {keep if keep != 100 else 0:,}|begins with") as caught:
+        contents(path)
+    assert "Fetch it again" in str(caught.value) or "damaged" in str(caught.value)
+
+
+def test_a_cut_inner_tar_is_named(write: Callable[..., Path]) -> None:
+    inner = tar({"a": b"x" * 600, "b": b"y"})
+    path = write(tar({"n1.tar": inner, "n2.tar": inner[:1024]}))
+    with pytest.raises(FormatError, match=r"'n2\.tar' in archive .* ends at byte .*'a' reaches to byte"):
+        contents(path)
+
+
+def test_a_damaged_header_is_an_error_with_the_position(write: Callable[..., Path]) -> None:
+    data = bytearray(tar({"a": b"x" * 600, "b": b"y"}))
+    data[1536 + 10] ^= 1
+    with pytest.raises(FormatError, match="has at byte 1,536"):
+        contents(write(bytes(data)))
+
+
+def test_what_stands_behind_the_end_is_not_lost_in_silence(write: Callable[..., Path]) -> None:
+    one = tar({"a": b"x"})
+    with pytest.raises(FormatError, match="another archive begins at byte 10,240"):
+        contents(write(one + tar({"b": b"y"})))
+    assert contents(write(one + b"padding of an old tape")) == [("a", b"x")]
+    assert contents(write(one[:1024] + bytes(512))) == [("a", b"x")]  # a lone block of zeros, as GNU tar accepts
+
+
+def test_empty_archives_have_no_members(write: Callable[..., Path]) -> None:
+    assert contents(write(tar({}))) == []
+    buffer = io.BytesIO()
+    zipfile.ZipFile(buffer, "w").close()
+    assert contents(write(buffer.getvalue(), "a.zip")) == []
+    with pytest.raises(FormatError, match="is empty without"):
+        contents(write(b""))
+
+
+@pytest.mark.parametrize(
+    ("begin", "tool"), [(b"\x1f\x8b\x08", "gunzip"), (b"BZh9", "bunzip2"), (b"\xfd7zXZ\0", "unxz")]
+)
+def test_an_archive_that_is_compressed_as_a_whole_is_refused_with_advice(
+    write: Callable[..., Path], begin: bytes, tool: str
+) -> None:
+    assert is_archive("train_0.tar.gz")
+    with pytest.raises(FormatError, match=rf"{tool} train_0\.tar\.gz"):
+        contents(write(begin + bytes(600), "train_0.tar.gz"))
+
+
+def test_what_is_no_archive_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="a page of an error"):
+        contents(write(b"<html>" * 200))
+    with pytest.raises(InputError, match="does not exist"):
+        contents(tmp_path / "none.tar")
+    with pytest.raises(InputError, match="cannot be read"):
+        contents(tmp_path)
+
+
+def make_zip(path: Path, before: bytes = b"") -> dict[str, bytes]:
+    noise = random.Random(3).randbytes
+    files = {"val2017/": b"", "val2017/a.jpg": noise(5000), "val2017/empty.png": b"", "masks/ü.png": bytes(90_000)}
+    with path.open("wb") as stream:
+        stream.write(before)
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, data in files.items():
+                method = zipfile.ZIP_DEFLATED if name.endswith(".png") else zipfile.ZIP_STORED
+                archive.writestr(zipfile.ZipInfo(name), data, method)
+            with archive.open("streamed.png", "w", force_zip64=True) as entry:
+                entry.write(noise(100))
+    files["streamed.png"] = zipfile.ZipFile(path).read("streamed.png")
+    del files["val2017/"]
+    return files
+
+
+@pytest.mark.parametrize("before", [b"", b"#!/bin/sh\n" * 30])
+def test_a_zip_reads_as_zipfile_reads_it(tmp_path: Path, before: bytes) -> None:
+    files = make_zip(tmp_path / "a.zip", before)
+    assert dict(contents(tmp_path / "a.zip")) == files
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert files == {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+
+
+def test_a_zip_with_more_members_than_the_old_form_counts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(66_000):
+            archive.writestr(zipfile.ZipInfo(f"{number}"), b"")
+        archive.writestr("last.png", b"png" * 40)
+    listing = list(members(str(tmp_path / "a.zip")))
+    assert [name for name, _ in listing] == [*map(str, range(66_000)), "last.png"]
+    assert read_member(str(tmp_path / "a.zip"), listing[-1][1]) == b"png" * 40
+
+
+def test_zip_offsets_past_32_bits_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.zip"
+    with path.open("wb") as stream:
+        stream.truncate(0)
+        archive = zipfile.ZipFile(stream, "w", allowZip64=True)
+        archive.writestr("first.png", b"1")
+        stream.seek((1 << 32) + 5)  # a file with a hole
+        archive.start_dir = stream.tell()
+        archive.writestr("last.png", b"2" * 99)
+        archive.close()
+    assert contents(path) == [("first.png", b"1"), ("last.png", b"2" * 99)]
+
+
+def test_tar_sizes_past_32_bits_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "large.tar"
+    large = tarfile.TarInfo("large")
+    large.size = 9 << 30
+    after = tarfile.TarInfo("after")
+    after.size = 1
+    with path.open("wb") as stream:
+        stream.write(large.tobuf(tarfile.GNU_FORMAT))
+        stream.seek(9 << 30, 1)
+        stream.write(after.tobuf() + b"y".ljust(512, b"\0") + bytes(1024))
+    (_, _), (name, member) = members(str(path))
+    assert (name, read_member(str(path), member)) == ("after", b"y")
+
+
+@pytest.mark.parametrize("keep", [10, 3000, -30, -1])
+def test_a_cut_zip_is_an_error(tmp_path: Path, keep: int) -> None:
+    make_zip(tmp_path / "a.zip")
+    (tmp_path / "b.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:keep])
+    with pytest.raises(FormatError, match="cut short"):
+        contents(tmp_path / "b.zip")
+
+
+def test_a_zip_without_its_beginning_is_an_error(tmp_path: Path) -> None:
+    make_zip(tmp_path / "a.zip")
+    (tmp_path / "b.zip").write_bytes((tmp_path / "a.zip").read_bytes()[1000:])
+    with pytest.raises(FormatError, match="1,000 bytes are missing"):
+        contents(tmp_path / "b.zip")
+
+
+def test_damaged_bytes_cost_their_member_alone(tmp_path: Path) -> None:
+    files = make_zip(tmp_path / "a.zip")
+    found = dict(members(str(tmp_path / "a.zip")))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    for name in ("val2017/a.jpg", "masks/ü.png"):
+        data[found[name].offset + 30 + len(name.encode()) + 20] ^= 0xFF
+    (tmp_path / "a.zip").write_bytes(data)
+    for name, member in found.items():
+        if name in ("val2017/a.jpg", "masks/ü.png"):
+            with pytest.raises(RecordError, match="damaged") as caught:
+                read_member(str(tmp_path / "a.zip"), member)
+            assert caught.value.reason == "image:bad_member"
+        else:
+            assert read_member(str(tmp_path / "a.zip"), member) == files[name]
+
+
+def test_a_zip_member_larger_than_stated_is_not_unpacked_whole(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(50_000_000))
+    ((_, member),) = members(str(tmp_path / "a.zip"))
+    lying = Member(member.offset, member.length, member.packing.replace("50000000", "1000"))
+    with pytest.raises(RecordError, match="damaged") as caught:
+        read_member(str(tmp_path / "a.zip"), lying)
+    assert "more than 1,000 bytes" in caught.value.found
+
+
+def test_encrypted_and_strange_zip_members_and_links_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"1" * 50, zipfile.ZIP_BZIP2)
+        link = zipfile.ZipInfo("b.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "a.png")
+        archive.writestr("c.png", b"1")
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\1\2") + 8] |= 1  # c.png's entry says that it is encrypted
+    path.write_bytes(data)
+    assert {name: member.packing for name, member in members(str(path))} == {
+        "a.png": "refused packed by method 12; expected stored or deflated",
+        "b.png": "refused a link",
+        "c.png": "refused encrypted",
+    }
+
+
+def test_any_file_system_will_do(tmp_path: Path) -> None:
+    files = make_zip(tmp_path / "a.zip")
+    for name, data in (
+        ("a.zip", (tmp_path / "a.zip").read_bytes()),
+        ("b.tar", tar({"n1.tar": tar({"x": b"1" * 999})})),
+    ):
+        with fsspec.open(f"memory://archives/{name}", "wb") as stream:
+            stream.write(data)  # type: ignore[attr-defined]
+    assert dict(contents("memory://archives/a.zip")) == files
+    assert contents("memory://archives/b.tar") == [("n1.tar/x", b"1" * 999)]
+    with pytest.raises(InputError, match="does not exist"):
+        contents("memory://archives/none.tar")
+
+
+@pytest.mark.parametrize("packing", ["", "deflate", "zip 0 9 00000000"])
+def test_an_archive_that_went_or_shrank_costs_the_image(tmp_path: Path, packing: str) -> None:
+    (tmp_path / "a.tar").write_bytes(b"short")
+    with pytest.raises(RecordError) as caught:
+        read_member(str(tmp_path / "a.tar"), Member(2, 9, packing))
+    assert caught.value.reason == "image:bad_member"
+    with pytest.raises(RecordError) as caught:
+        read_member(str(tmp_path / "none.tar"), Member(2, 9, packing))
+    assert caught.value.reason == "image:missing"
+
+
+def test_raw_deflate_is_unpacked(tmp_path: Path) -> None:
+    import zlib
+
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(b"abc" * 100) + packer.flush()
+    (tmp_path / "x.bin").write_bytes(b"head" + data)
+    assert read_member(str(tmp_path / "x.bin"), Member(4, len(data), "deflate")) == b"abc" * 100
