@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 WAYS = ("json.load", "entries", "rows", "elements")
-BYTES_A_NUMBER = 8
+BYTES_A_NUMBER = 7
 
 
 def make_file(path: Path, annotations: int, megabytes: float) -> None:

@@ -133,6 +133,6 @@ def _open_shard(path: str) -> Any:
     """A file that can be read at any offset and stays open."""
     fs, name = fsspec.core.url_to_fs(path)
     try:
-        return fs.open(name, "rb")
+        return fs.open(name, "rb", cache_type="none")  # each record by its own range; s3fs would read 50 MiB ahead
     except OSError as error:
         raise InputError(f"{path}: the shard cannot be read ({error.strerror or error}); convert again") from error

@@ -1,8 +1,9 @@
 """Boxes, captions and contact sheets, drawn with Pillow so that they can be read on pictures of any size.
 
-Small pictures are enlarged first. A detection has a solid frame and a caption on a band of its colour; a truth has a
-dashed frame, black and white, so that it shows on any ground. Captions stay inside the picture and, while there is
-room, off each other. A path that is too wide loses its first steps: `… > penguin > king penguin 0.71`.
+Small pictures are enlarged first. Masks are a tint with an outline, keypoints are dots. A detection has a solid frame
+and a caption on a band of its colour; a truth has a dashed frame, black and white, so that it shows on any ground.
+Captions stay inside the picture and, while there is room, off each other. A path that is too wide loses its first
+steps: `… > penguin > king penguin 0.71`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from schemas.boxes import Box
@@ -21,6 +24,7 @@ from schemas.boxes import Box
 LEAST_SIDE = 320
 STEP = " > "
 CUT = "…"
+TINT = 0.4  # of a mask's colour
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Area = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -37,11 +41,13 @@ class DrawnBox:
         box: `rel_yxyx`; what lies outside the picture is cut off.
         caption: a path down the tree and a score, or any words; may be empty.
         colour_key: boxes with the same key have the same colour; a wnid or a label.
+        points: (y, x) relative to the picture, drawn as dots of the same colour.
     """
 
     box: Box
     caption: str
     colour_key: str
+    points: tuple[tuple[float, float], ...] = ()
 
 
 def draw_detections(
@@ -70,6 +76,9 @@ def draw_detections(
     for _, area, colour in reversed(frames):
         pen.rectangle(area, outline=BLACK, width=stroke + 2)
         pen.rectangle(_inset(area, 1), outline=colour, width=stroke)
+    for row, _, colour in frames:
+        for y, x in row.points:
+            _dot(pen, x * canvas.width, y * canvas.height, radius=stroke + 1, colour=colour)
     dashed = [(row, _area(row.box, canvas.size)) for row in truths]
     for _, area in dashed:
         _dashed_rectangle(pen, area, width=stroke)
@@ -87,6 +96,31 @@ def draw_detections(
         pen.rectangle(band, fill=colour, outline=BLACK)
         pen.text((band[0] + 4, (band[1] + band[3]) / 2), text, fill=ink_on(colour), font=font, anchor="lm")
     return canvas
+
+
+def tint_masks(image: Image.Image, masks: Sequence[tuple[NDArray[np.uint8], str]]) -> Image.Image:
+    """The picture with masks: a tint inside, the pixels at the edge in full colour.
+
+    Args:
+        image: of any mode; it is left as it is.
+        masks: u8[height, width] of the picture's size, not 0 inside; and the key of the colour, as in `DrawnBox`.
+
+    Returns:
+        A new RGB picture.
+    """
+    pixels = np.asarray(image.convert("RGB"), np.float32).copy()
+    for mask, key in masks:
+        inside, colour = mask != 0, np.array(colour_of(key), np.float32)
+        pixels[inside] += (colour - pixels[inside]) * TINT
+        pixels[_edge(inside)] = colour
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The inner pixels beside an outer one; the picture's own edge does not count."""
+    padded = np.pad(inside, 1, mode="edge")
+    deep = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~deep
 
 
 def contact_sheet(
@@ -244,6 +278,10 @@ def _corners(area: Area, width: float, height: float, *, below_first: bool) -> I
 
 def _common(a: Area, b: Area) -> float:
     return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+
+
+def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, *, radius: int, colour: Colour) -> None:
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=BLACK)
 
 
 def _dashed_rectangle(pen: ImageDraw.ImageDraw, area: Area, *, width: int) -> None:

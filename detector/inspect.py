@@ -1,21 +1,35 @@
-"""Contact sheets: what a dataset looks like, with its boxes and labels drawn."""
+"""Contact sheets: what a dataset looks like, with its boxes, masks, keypoints, parts and labels drawn.
+
+Pictures and boxes are shown as they are stored. A picture that cannot be decoded is a grey field.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 from detector.dataset import Dataset
-from detector.draw import DrawnBox, contact_sheet, draw_detections
-from schemas.errors import InputError
-from schemas.record import ImageRecord
+from detector.draw import DrawnBox, contact_sheet, draw_detections, tint_masks
+from schemas.errors import InputError, RecordError
+from schemas.masks import segmentation_mask
+from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
 
 CELL = 320
 CAPTION_ROOM = CELL - 16  # captions side by side must not run together
 CAPTION_LETTERS = 15  # as `contact_sheet` writes them
 NAMED = 8
+DAMAGED = (128, 128, 128)
+MARKS = {
+    "is_crowd": "crowd",
+    "is_difficult": "difficult",
+    "is_group_of": "group",
+    "is_depiction": "depiction",
+    "is_inside": "inside",
+}
 
 
 def dataset_sheet(
@@ -44,7 +58,7 @@ def dataset_sheet(
         if wanted and not labels & {item.label for item in (*record.boxes, *record.labels)}:
             continue
         images.append(_drawn(record, names))
-        words = [f"{'' if label.present else 'no '}{names.get(label.label, label.label)}" for label in record.labels]
+        words = [label_words(label, names) for label in record.labels] or [text for text, _ in record.captions[:1]]
         folder, _, file = record.image_id.rpartition("/")
         named = folder in {label.label for label in record.labels}  # as in ImageNet
         captions.append(fitted_caption(", ".join(words), file if named else record.image_id))
@@ -91,11 +105,50 @@ def _some(names: list[str]) -> str:
 
 
 def _drawn(record: ImageRecord, names: Mapping[str, str]) -> Image.Image:
-    image = Image.open(BytesIO(record.encoded or b"")).convert("RGB")
-    marks = {"is_crowd": "crowd", "is_difficult": "difficult", "is_group_of": "group"}
-    boxes = []
+    image = decoded(record)
+    boxes, parts, masks = [], [], []
     for box in record.boxes:
-        flags = [word for name, word in marks.items() if getattr(box, name)]
+        flags = [word for name, word in MARKS.items() if getattr(box, name)]
         caption = " ".join([names.get(box.label, box.label), *flags])
-        boxes.append(DrawnBox(box=box.box, caption=caption, colour_key=box.label))
-    return draw_detections(image, boxes)
+        points = tuple((point.y, point.x) for point in box.keypoints if point.visibility)
+        boxes.append(DrawnBox(box=box.box, caption=caption, colour_key=box.label, points=points))
+        parts += [DrawnBox(box=part.box, caption=part.name, colour_key=box.label) for part in box.parts]
+        mask = mask_of(box, image.height, image.width)
+        if mask is not None:
+            masks.append((mask, box.label))
+    return draw_detections(tint_masks(image, masks) if masks else image, boxes, truths=parts)
+
+
+def label_words(label: ImageLabel, names: Mapping[str, str]) -> str:
+    """`dog`, `no dog` where it is verified to be absent, `dog 0.62` where it is not sure."""
+    sure = "" if label.confidence >= 1 or not label.present else f" {label.confidence:.2f}"
+    return f"{'' if label.present else 'no '}{names.get(label.label, label.label)}{sure}"
+
+
+def decoded(record: ImageRecord) -> Image.Image:
+    """The picture as RGB: 16 bits are scaled to 8, of an animation the first frame; a grey field if it is damaged."""
+    try:
+        image = Image.open(BytesIO(record.encoded or b""))
+        if image.mode.startswith("I") or image.mode == "F":
+            deep = np.asarray(image, np.float64)
+            image = Image.fromarray((deep * (255 / max(deep.max(), 1))).round().clip(0, 255).astype(np.uint8))
+        return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return Image.new("RGB", (max(record.width, 1), max(record.height, 1)), DAMAGED)
+
+
+def mask_of(box: BoxAnnotation, height: int, width: int) -> NDArray[np.uint8] | None:
+    """The pixels of a box's mask, u8[height, width]; None if it has none, or none that fits."""
+    if box.mask:
+        try:
+            small = np.asarray(Image.open(BytesIO(box.mask)).convert("L"))
+        except (OSError, ValueError):
+            return None
+        filled = Image.fromarray(np.where(small > 0, 255, 0).astype(np.uint8))
+        return np.asarray(filled.resize((width, height), Image.Resampling.NEAREST))
+    if not box.segmentation:
+        return None
+    try:
+        return segmentation_mask(box.segmentation, height, width)
+    except RecordError:
+        return None

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from pipelines.archives_ranges import Ranges, opened_archive
 from pipelines.archives_tar import BLOCK, REFUSED, is_tar_header, tar_members
-from pipelines.archives_zip import PACKING, bad_member, inflate, read_zip_member, zip_members
+from pipelines.archives_zip import LARGEST_MEMBER, PACKING, bad_member, inflate, read_zip_member, zip_members
 from pipelines.parquet_images import PACKING as COLUMN
 from pipelines.parquet_images import read_row
 from pipelines.rows import Member
@@ -94,6 +94,8 @@ def read_member(path: str, member: Member) -> bytes:
         return read_row(path, member.offset, member.packing.removeprefix(COLUMN))
     if member.packing.startswith(REFUSED):
         raise RecordError("image:refused_member", "cannot be read", found=member.packing.removeprefix(REFUSED))
+    if member.length > LARGEST_MEMBER:
+        raise bad_member(member, f"{member.length:,} bytes; no image has more than {LARGEST_MEMBER:,}")
     try:
         ranges = Ranges(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -181,4 +181,6 @@ def inflate(data: bytes, member: Member, size: int = LARGEST_MEMBER) -> bytes:
 
 def bad_member(member: Member, found: str) -> RecordError:
     """What `read_member` says about bytes that are not what the list of members states."""
-    return RecordError("image:bad_member", "the archive is damaged here", found=f"at byte {member.offset:,} {found}")
+    return RecordError(
+        "image:bad_member", "the archive does not hold what it states", found=f"at byte {member.offset:,} {found}"
+    )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import storage
+from pipelines.faults import StorageError
 from pipelines.labelling import label_map_items
 from pipelines.plan import Plan, versions
 from pipelines.rows import Noted, Rejected
@@ -105,7 +106,7 @@ def damage(out: str, manifest: Manifest) -> str:
         if _rows_in(storage.join(out, name)) != rows:
             return f"{name} is no table of {rows} rows"
     told = {
-        LABELS_NAME: True,
+        LABELS_NAME: bool(manifest.classes),
         REJECTS_NAME: bool(counts.rejected_by_reason),
         REPAIRS_NAME: bool(counts.fixed_by_reason or counts.kept_by_reason),
     }
@@ -120,6 +121,8 @@ def _rows_in(path: str) -> int:
     try:
         with storage.opened(path) as stream:
             return pq.read_metadata(stream).num_rows
+    except StorageError:  # no answer is no damage
+        raise
     except (OSError, pa.ArrowException):
         return -1
 
@@ -225,12 +228,12 @@ def assemble(plan: Plan) -> Manifest:
     manifest = Manifest(
         source=job.source.name,
         split=job.split,
-        has_boxes=job.source.has_boxes,
+        has_boxes=any(report.boxed for report in reports),
         options=plan.options,
         versions=versions(),
         source_files=plan.source_files,
         counts=_counts(reports),
-        shards=tuple(ShardEntry(name=r.name, records=r.records, bytes=r.bytes, sha256=r.sha256) for r in reports),
+        shards=tuple(ShardEntry(name=r.name, records=r.records, bytes=r.bytes, crc32c=r.crc32c) for r in reports),
         classes=tuple(job.space.classes.values()),
         tree_digest=job.space.tree_digest,
     )

@@ -161,12 +161,17 @@ def local_runner(workers: int) -> PipelineRunner | None:
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
+def _says_more_than_that_it_waits(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Waiting for grpc channel")
+
+
 def _engine(name: str, options: PipelineOptions) -> PipelineRunner | None:
     """Flink or Prism on this machine; None for what Beam's options say enough about."""
     if name not in (FLINK, PRISM):
         return None
     from pipelines.engines import local
 
+    logging.getLogger().addFilter(_says_more_than_that_it_waits)
     for logger in _ENGINE_LOGGERS:  # they tell at the level of warnings that a program was started and stopped
         logging.getLogger(logger).setLevel(logging.ERROR)
     if name == PRISM:
@@ -183,6 +188,6 @@ def _known(words: Sequence[str]) -> PipelineOptions:
     _, unknown = parser.parse_known_args(list(words))
     if unknown:
         raise ConfigError(
-            f"after `--`: Beam knows no option {unknown[0]!r}; options of `wordtree convert` stand before the `--`"
+            f"after `--`: Beam knows no option {unknown[0]!r}; wordtree's own options stand before the `--`"
         )
     return PipelineOptions(list(words))

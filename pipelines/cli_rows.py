@@ -121,6 +121,7 @@ def add_split(subparsers: Any) -> None:
         "--near", type=int, default=4, metavar="N", help="for --by duplicates: bits that may differ (default: 4)"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    parser.set_defaults(takes_beam_args=True)
     _add_common(parser)
 
 
@@ -184,6 +185,7 @@ def add_assemble(subparsers: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of images (default: 0)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    parser.set_defaults(takes_beam_args=True)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     _add_common(parser)
 

@@ -9,31 +9,23 @@ GroupByKey in memory get references to rows in files in place of rows (`pipeline
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from pipelines import assembling, faults, storage
+from pipelines import assembling, storage
 from pipelines.beam_options import make_pipeline
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
+from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.spool import SPOOL_FOLDER, read_spool, spool
 from pipelines.writing import WORK_FOLDER, read_piece, write_shard
-from schemas.errors import OutputError, WordTreeError
 from schemas.manifest import Manifest
-
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-
-IN_MEMORY_RUNNERS = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
 
 logger = logging.getLogger(__name__)
 
@@ -104,38 +96,6 @@ def build(pipeline: beam.Pipeline, job: Job, *, spooled: bool = False) -> PColle
     )
 
 
-@contextlib.contextmanager
-def _importable_by_workers() -> Iterator[None]:
-    """Let the local runner's processes find this package where it is run from a source tree."""
-    root, before = str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-
-
-@contextlib.contextmanager
-def _room_errors(out: str) -> Iterator[None]:
-    """A full disk and other trouble of a file system are the user's to mend.
-
-    Beam wraps exceptions, across processes as text, so the text is looked at.
-    """
-    try:
-        yield
-    except Exception as error:
-        full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
-        if full:
-            raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
-        trouble = faults.told(error)
-        if not trouble or isinstance(error, WordTreeError):
-            raise
-        raise OutputError(f"{trouble}. Mend it and run the same command again; what is finished stays") from error
-
-
 def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Converted:
     """Carry out a plan; resume it if it was begun.
 
@@ -158,11 +118,11 @@ def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, forc
     if state is assembling.State.DAMAGED:
         wrong = assembling.damage(out, assembling.read_manifest(out))
         print(f"{out}: {wrong}; converting again", file=sys.stderr)
-    with _room_errors(out):
+    with trouble_told(out):
         if force:
             assembling.clear(out)
         assembling.begin(plan)
         logger.info("converting %d images into %d shards", plan.images, plan.job.shards)
-        with _importable_by_workers(), pipeline:
-            build(pipeline, plan.job, spooled=type(pipeline.runner).__name__ in IN_MEMORY_RUNNERS)
+        with importable_by_workers(), pipeline:
+            build(pipeline, plan.job, spooled=holds_groups_in_memory(pipeline))
         return Converted(assembling.assemble(plan))

@@ -35,7 +35,7 @@ from schemas.arrow import ANNOTATIONS_SCHEMA
 from schemas.dataset_files import DatasetFiles, open_dataset_files
 from schemas.errors import ConfigError, FormatError, InputError, OutputError
 
-ROWS_AT_ONCE = 16_384
+ROWS_AT_ONCE = 4096
 _LABEL_COLUMNS = ("image_id", "kind", "class_id", "presence", "verified", "confidence", "source")
 _encode = msgspec.json.Encoder().encode
 Row = dict[str, Any]

@@ -4,7 +4,8 @@ Rows arrive sorted by the hash of their image and then by their place in the sou
 by side, whatever files and workers they come from. One `ImageRow` says that the image exists; `Statements` add to it.
 
     a second ImageRow of an image     reject `image:duplicate_id`, with its annotations
-    statements without an ImageRow    reject `box:unknown_image`, `label:unknown_image`
+    statements without an ImageRow    reject `box:unknown_image`, `label:unknown_image`, `caption:unknown_image`;
+                                      `image:not_listed` where they say nothing else
 """
 
 from __future__ import annotations
@@ -42,8 +43,15 @@ def join(rows: Iterable[Row]) -> Iterator[ImageRow | Rejected]:
         if first is not None:
             yield _with(first, said) if said else first
             continue
+        found = f"image {image_id} is in no list of images"
         for row in said:
-            yield from rejected_annotations(row, "unknown_image", f"image {image_id} is in no list of images")
+            yield from rejected_annotations(row, "unknown_image", found)
+            if not (row.boxes or row.labels or row.captions):  # a map, or that boxes were sought: still not lost
+                where = row.map_uris[0][1] if row.map_uris else row.provenance
+                reason = "image:not_listed"
+                yield Rejected(
+                    kind="image", record=image_id, reason=reason, found=found, where=where, image_id=image_id
+                )
 
 
 def _with(image: ImageRow, said: list[Statements]) -> ImageRow:

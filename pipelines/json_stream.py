@@ -15,29 +15,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pipelines import storage
+from pipelines.json_forms import Bad, Forms
 from pipelines.json_structure import element_ends
+from pipelines.json_window import WINDOW, Digest, Window, json_kind
 from schemas.errors import FormatError, InputError
 
-WINDOW = 4 << 20
-EXPLAINED = 64 << 20  # files up to this size are read whole to explain a syntax error
+__all__ = ["Bad", "Batch", "Value", "last_member", "read_object"]
+
 _KEY = re.compile(rb'[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _JOINT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*\{[ \t\n\r]*"[^"\\]{0,80}"')
-_JSON_NAMES = {b"n": "null", b"{": "an object", b'"': "a string", b"t": "a truth value", b"f": "a truth value"}
 _loose = json.JSONDecoder()
-
-
-class Digest(Protocol):
-    """What hashlib gives."""
-
-    def update(self, data: bytes, /) -> None:
-        """Take in more bytes."""
-        ...
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Value(NamedTuple):
@@ -45,12 +39,6 @@ class Value(NamedTuple):
 
     name: str
     text: bytes
-
-
-class Bad(NamedTuple):
-    """An entry that is not of the type asked for, and why."""
-
-    error: str
 
 
 class Batch(NamedTuple):
@@ -99,185 +87,104 @@ def read_object(
     """
     try:
         with storage.opened(path) as stream:
-            yield from _Reader(stream, lists, path, where or path, what, digest, window).members()
+            yield from _Reader(Window(stream, path, where or path, what, digest, window), lists).members()
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise InputError(f"{role} {path!r} {reason}") from error
 
 
-class _Forms:
-    """Decoders of one list; the last one that worked is tried first."""
+def last_member(path: str, name: str, most: int = WINDOW) -> bytes | None:
+    """The JSON text of a list of the object that stands near the end of its file, without reading the rest.
 
-    def __init__(self, types: Sequence[type[msgspec.Struct]]) -> None:
-        self._decoders = [msgspec.json.Decoder(list[kind]) for kind in types]
-        self._type = types[-1]
-        self._raw = {f.name for f in msgspec.structs.fields(types[-1]) if "Raw" in str(f.type)}
-        self.form = 0
-
-    def decode(self, text: bytes) -> Sequence[Any] | None:
-        """Typed entries; None if they are not of these types, or no JSON."""
-        for form in range(self.form, len(self._decoders)):
-            try:
-                entries = self._decoders[form].decode(text)
-            except msgspec.ValidationError:
-                continue
-            except (ValueError, RecursionError):
-                return None
-            self.form = form
-            return entries
-        return None
-
-    def convert(self, value: Any) -> Any:
-        """One entry from the standard library's reading."""
+    None if it does not stand there, in the way that files are usually written. If the file is JSON, what is found is
+    the object's own member and no inner one: from it to the end of the file one bracket more is closed than opened.
+    """
+    size = storage.size_of(path)
+    with storage.opened(path) as stream:
+        stream.seek(max(0, size - most))
+        tail = stream.read(most)
+    for match in re.finditer(rb'"%s"[ \t\n\r]*:[ \t\n\r]*\[' % re.escape(name.encode()), tail):
         try:
-            if isinstance(value, dict):
-                names = {*self._type.__struct_fields__} - self._raw
-                wrong = [name for name in names if not _is_unicode(value.get(name))]
-                if wrong:
-                    return Bad(f"{wrong[0]} is no Unicode text: {value[wrong[0]]!a}")
-                raw = {name: msgspec.Raw(json.dumps(value[name]).encode()) for name in self._raw & value.keys()}
-                value = {**value, **raw}
-            return msgspec.convert(value, self._type)
-        except (msgspec.ValidationError, RecursionError) as error:
-            return Bad(str(error))
-
-
-def _is_unicode(value: object) -> bool:
-    """False for a string with half a surrogate pair, which JSON can state and UTF-8 cannot."""
-    return not isinstance(value, str) or storage.plain_text(value) == value
+            return bytes(_members.decode(b"{" + tail[match.start() :])[name])
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 class _Reader:
-    def __init__(
-        self,
-        stream: BinaryIO,
-        lists: Mapping[str, Sequence[type[msgspec.Struct]]],
-        path: str,
-        where: str,
-        what: str,
-        digest: Digest | None,
-        window: int,
-    ) -> None:
-        self._stream, self._lists, self._path, self._where, self._what = stream, lists, path, where, what
-        self._digest, self._window = digest, window
-        self._held = b""  # what was read and not used
-        self._ended = False
-        self._base = self._lines = self._line_start = 0  # of `_held` in the file: byte, lines before, its line's byte
+    def __init__(self, window: Window, lists: Mapping[str, Sequence[type[msgspec.Struct]]]) -> None:
+        self._w, self._lists = window, lists
 
     def members(self) -> Iterator[Value | Batch]:
-        self._begin()
-        if self._peek() != b"{":
+        self._w.begin()
+        if self._w.peek() != b"{":
             self._whole_value()  # a syntax error is told before anything else
-            raise FormatError(f"{self._where} is no {self._what}: expected an object with a list `images`")
-        self._use(1)
-        while self._peek() != b"}":
+            raise FormatError(f"{self._w.where} is no {self._w.what}: expected an object with a list `images`")
+        self._w.use(1)
+        while self._w.peek() != b"}":
             name = self._key()
             types = self._lists.get(name)
             if types is None:
                 yield Value(name, self._whole_value())
-            elif self._peek() == b"[":
-                self._use(1)
-                yield from self._elements(name, _Forms(types))
+            elif self._w.peek() == b"[":
+                self._w.use(1)
+                yield from self._elements(name, Forms(types))
             else:
-                found = _JSON_NAMES.get(self._peek(), "a number")
+                found = json_kind(self._w.peek())
                 self._whole_value()
-                raise FormatError(f"{self._where} is no {self._what}: `{name}` is {found}; expected a list")
-            if self._peek() == b",":
-                self._use(1)
-                if self._peek() != b'"':
-                    self._fail(0, "Expecting property name enclosed in double quotes")
-            elif self._peek() != b"}":
-                self._fail(0, "Expecting ',' delimiter")
-        self._use(1)
-        if self._peek():
-            self._fail(0, "Extra data")
-
-    # --- bytes
-
-    def _fill(self, size: int) -> bytes:
-        """At least so many unused bytes, fewer only at the end of the file."""
-        while len(self._held) < size and not self._ended:
-            data = self._stream.read(size - len(self._held))
-            if self._digest is not None:
-                self._digest.update(data)
-            self._ended = not data
-            self._held = self._held + data if self._held else data
-        return self._held
-
-    def _use(self, size: int) -> None:
-        newlines = self._held.count(b"\n", 0, size)
-        if newlines:
-            self._lines += newlines
-            self._line_start = self._base + self._held.rfind(b"\n", 0, size) + 1
-        self._base += size
-        self._held = self._held[size:]
-
-    def _peek(self) -> bytes:
-        """The next byte that is no space, b"" at the end."""
-        while True:
-            held = self._fill(4096) if len(self._held) < 1024 else self._held
-            match = _SPACE.match(held)
-            spaces = match.end() if match else 0
-            if spaces:
-                self._use(spaces)
-            if self._held or self._ended:
-                return self._held[:1]
-
-    def _begin(self) -> None:
-        """Pass over a byte order mark; what is not UTF-8 is read whole and brought into it."""
-        start = self._fill(self._window)[:4]
-        if start.startswith(b"\xef\xbb\xbf"):
-            self._use(3)
-        elif start and json.detect_encoding(start) not in ("utf-8", "utf-8-sig"):
-            while not self._ended:
-                self._fill(2 * len(self._held))
-            try:
-                self._held = self._held.decode(json.detect_encoding(start)).encode()
-            except UnicodeError as error:
-                raise FormatError(f"{self._where}: {error}; expected JSON in UTF-8") from error
+                raise FormatError(f"{self._w.where} is no {self._w.what}: `{name}` is {found}; expected a list")
+            if self._w.peek() == b",":
+                self._w.use(1)
+                if self._w.peek() != b'"':
+                    self._w.fail(0, "Expecting property name enclosed in double quotes")
+            elif self._w.peek() != b"}":
+                self._w.fail(0, "Expecting ',' delimiter")
+        self._w.use(1)
+        if self._w.peek():
+            self._w.fail(0, "Extra data")
 
     # --- values
 
     def _key(self) -> str:
-        for size in (4096, self._window):
-            match = _KEY.match(self._fill(size))
-            if match is not None and (match.end() < len(self._held) or self._ended):
+        for size in (4096, self._w.size):
+            match = _KEY.match(self._w.fill(size))
+            if match is not None and (match.end() < len(self._w.held) or self._w.ended):
                 try:
                     name = json.loads(match[1])
                 except ValueError as error:
-                    self._fail(0, str(error))
-                self._use(match.end())
+                    self._w.fail(0, str(error))
+                self._w.use(match.end())
                 return name
-        self._fail(0, "Expecting property name enclosed in double quotes")
+        self._w.fail(0, "Expecting property name enclosed in double quotes")
 
     def _whole_value(self) -> bytes:
         """The value that begins here, as text."""
-        size = self._window
+        size = self._w.size
         while True:
-            text = self._fill(size).decode("utf-8", "surrogateescape")
+            text = self._w.fill(size).decode("utf-8", "surrogateescape")
             try:
                 end = _loose.raw_decode(text)[1]
-                if end < len(text) or self._ended:  # else a number may go on
+                if end < len(text) or self._w.ended:  # else a number may go on
                     found = text[:end].encode("utf-8", "surrogateescape")
-                    self._check_utf8(found)
-                    self._use(len(found))
+                    self._w.check_utf8(found)
+                    self._w.use(len(found))
                     return found
             except json.JSONDecodeError as error:
-                if self._ended:
-                    self._fail(len(text[: error.pos].encode("utf-8", "surrogateescape")), error.msg)
+                if self._w.ended:
+                    self._w.fail(len(text[: error.pos].encode("utf-8", "surrogateescape")), error.msg)
             except (ValueError, RecursionError) as error:
-                self._explain(error, 0)
+                self._w.explain(error, 0)
             size *= 2
 
-    def _elements(self, name: str, forms: _Forms) -> Iterator[Batch]:
+    def _elements(self, name: str, forms: Forms) -> Iterator[Batch]:
         """The elements of a list whose bracket was used up, in batches; uses up the bracket that ends it."""
-        first, size, joint = 0, self._window, b""
-        if self._peek() == b"]":
-            self._use(1)
+        first, size, joint = 0, self._w.size, b""
+        if self._w.peek() == b"]":
+            self._w.use(1)
             yield Batch(name, 0, (), b"[]", 0)
             return
         while True:
-            held = self._fill(size)
+            held = self._w.fill(size)
             end = held.rfind(joint, 0, size) + 1 if joint else 0
             text = b"[" + held[:end] + b"]" if end else b""
             entries = forms.decode(text) if end else None
@@ -286,33 +193,33 @@ class _Reader:
                 ends, stop = element_ends(held)
                 end = stop if stop >= 0 else self._last_joint(held, ends.tolist())
                 if not end:
-                    if self._ended:
-                        self._fail(len(held), "Expecting ',' delimiter")
+                    if self._w.ended:
+                        self._w.fail(len(held), "Expecting ',' delimiter")
                     size *= 2
                     continue
                 text = b"[" + held[:end] + b"]"
                 entries = forms.decode(text)
                 joint = self._joint(held, ends.tolist()) or joint
-            self._check_utf8(text, -1)
+            self._w.check_utf8(text, -1)
             if entries is None:
                 loose = self._read_loosely(text)
                 batch = Batch(name, first, [forms.convert(value) for value in loose], text, -1, loose)
             else:
                 batch = Batch(name, first, entries, text, forms.form)
             if stop >= 0 and held[stop : stop + 1] != b"]":
-                self._fail(stop, "Expecting ',' delimiter")
+                self._w.fail(stop, "Expecting ',' delimiter")
             first += len(batch.entries)
             yield batch
-            self._use(end)
+            self._w.use(end)
             if stop >= 0:
-                self._use(1)
+                self._w.use(1)
                 return
-            if self._peek() != b",":
-                self._fail(0, "Expecting ',' delimiter")
-            self._use(1)
-            if self._peek() == b"]":
-                self._fail(0, "Expecting value")
-            size = self._window
+            if self._w.peek() != b",":
+                self._w.fail(0, "Expecting ',' delimiter")
+            self._w.use(1)
+            if self._w.peek() == b"]":
+                self._w.fail(0, "Expecting value")
+            size = self._w.size
 
     @staticmethod
     def _last_joint(held: bytes, ends: list[int]) -> int:
@@ -338,46 +245,6 @@ class _Reader:
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            self._fail(len(text.decode()[: error.pos].encode()) - 1, error.msg)
+            self._w.fail(len(text.decode()[: error.pos].encode()) - 1, error.msg)
         except (ValueError, RecursionError) as error:
-            self._explain(error, 0)
-
-    def _check_utf8(self, data: bytes, offset: int = 0) -> None:
-        """msgspec does not look into what it skips."""
-        if not data.isascii():
-            try:
-                data.decode()
-            except UnicodeDecodeError as error:
-                self._explain(error, offset + error.start)
-
-    def _fail(self, offset: int, message: str) -> NoReturn:
-        """Raise a syntax error at a byte of `_held`; small files are read again, for the standard library's words."""
-        size = storage.size_of(self._path)
-        if 0 <= size <= EXPLAINED:
-            try:
-                json.loads(storage.read_bytes(self._path))
-            except json.JSONDecodeError as error:
-                raise _syntax_error(self._where, error.lineno, error.colno, error.pos, error.msg) from error
-            except (ValueError, RecursionError) as error:
-                self._explain(error, getattr(error, "start", 0) - self._base)
-        part = self._held[:offset]
-        lines = part.count(b"\n")
-        byte = self._base + offset
-        start = self._base + part.rfind(b"\n") + 1 if lines else self._line_start
-        raise _syntax_error(self._where, self._lines + lines + 1, byte - start + 1, byte, message)
-
-    def _explain(self, error: Exception, offset: int) -> NoReturn:
-        if isinstance(error, UnicodeDecodeError):
-            raise FormatError(f"{self._where} byte {self._base + offset}: not UTF-8 text; expected JSON") from error
-        if isinstance(error, RecursionError):
-            raise FormatError(f"{self._where}: lists or objects are nested too deeply for a {self._what}") from error
-        reason = str(error).partition(";")[0]
-        raise FormatError(
-            f"{self._where}: a number cannot be read ({reason}); expected COCO's ids and sizes"
-        ) from error
-
-
-def _syntax_error(where: str, line: int, column: int, byte: int, message: str) -> FormatError:
-    return FormatError(
-        f"{where} line {line} column {column} (byte {byte}): {message}; expected JSON. Was the download cut short?"
-    )
+            self._w.explain(error, 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from schemas.errors import RecordError
 PACKING = "parquet:"
 BYTES_KEPT = 128 << 20
 _kept: OrderedDict[tuple[str, int, str], Any] = OrderedDict()
+_one_at_a_time = Lock()  # images are fetched ahead by several threads, and an open file has one position
 
 
 def read_row(path: str, row: int, column: str) -> bytes:
@@ -36,6 +38,11 @@ def read_row(path: str, row: int, column: str) -> bytes:
         RecordError: `image:missing` for no such file, `image:bad_member` for no such row or column, or a damaged file,
             `image:empty` for a cell without bytes.
     """
+    with _one_at_a_time:
+        return _read_row(path, row, column)
+
+
+def _read_row(path: str, row: int, column: str) -> bytes:
     try:
         file, starts = _opened(path)
     except FileNotFoundError:

@@ -29,9 +29,9 @@ from pipelines.faults import StorageError, storage_error, trouble_of
 from schemas.errors import ConfigError
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
-PART_BYTES = 16 << 20  # of an upload in parts: S3 allows 10,000 of them, each of 5 MiB or more
+PART_BYTES = 8 << 20  # of an upload: S3 allows 10,000 parts, each of 5 MiB or more, so a shard has 80 GB at most
 READ_AHEAD = 1 << 18  # a footer or a record is a few hundred KiB; s3fs would read 50 MiB
-ATTEMPTS = 8  # of a request to S3: 35 s on average, 71 s at most; gcsfs retries for 35 s too
+ATTEMPTS = 8  # of a request to S3, with growing pauses: up to 71 s; gcsfs tries 6 times in 34 s
 
 
 def file_system(path: str) -> tuple[Any, str]:

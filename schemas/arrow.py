@@ -6,12 +6,12 @@ Rows can be joined, split, counted and relabelled without touching a pixel.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from schemas.record import ImageRecord
+from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
 from schemas.tfexample import FLAGS
 
 INDEX_SCHEMA = pa.schema(
@@ -63,52 +63,77 @@ ANNOTATIONS_SCHEMA = pa.schema(
 )
 _ANNOTATION_NAMES = tuple(ANNOTATIONS_SCHEMA.names)
 _INDEX_NAMES = tuple(INDEX_SCHEMA.names)
-_NO_BOX = (None,) * (5 + len(FLAGS))
+_AS_THEY_ARE = ("label", "class_id", "wnid", "confidence", "source", "annotation_id", "area", *FLAGS)
+_OF_LABELS = ("label", "class_id", "wnid", "verified", "confidence", "source")
+_SIDES = ("ymin", "xmin", "ymax", "xmax")
+_OF_NO_BOX = {"annotation_id": "", "view": "", "segmentation": "", "keypoints": "", "parts": "", "has_mask": False}
 
 
 def _json(rows: list[list[Any]]) -> str:
     return json.dumps(rows, ensure_ascii=False) if rows else ""
 
 
-def annotation_rows(record: ImageRecord) -> Iterator[tuple[Any, ...]]:
-    """One row per box, then one per image label, in the record's order; values in the order of ANNOTATIONS_SCHEMA."""
-    for number, box in enumerate(record.boxes):
-        yield (
-            record.image_id,
-            "box",
-            number,
-            box.label,
-            box.class_id,
-            box.wnid,
-            1,
-            None,
-            box.confidence,
-            box.source,
-            box.annotation_id,
-            *box.box,
-            box.area,
-            box.is_crowd,
-            box.is_difficult,
-            box.is_truncated,
-            box.is_occluded,
-            box.is_group_of,
-            box.is_depiction,
-            box.is_inside,
-            box.view,
-            box.segmentation,
-            _json([list(point) for point in box.keypoints]),
-            _json([[part.name, *part.box] for part in box.parts]),
-            bool(box.mask),
-            box.extra,
-        )
-    for number, label in enumerate(record.labels):
-        said = (label.label, label.class_id, label.wnid, int(label.present), label.verified, label.confidence)
-        yield (record.image_id, "label", number, *said, label.source, "", *_NO_BOX, "", "", "", "", False, "")
+class AnnotationColumns:
+    """The annotation rows of records: a row a box, then one an image label, in the record's order."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in _ANNOTATION_NAMES}
+        self.rows = 0
+
+    def add(self, record: ImageRecord) -> None:
+        """Append the rows of a record."""
+        if record.boxes:
+            self._add_boxes(record.image_id, record.boxes)
+        if record.labels:
+            self._add_labels(record.image_id, record.labels)
+
+    def _add_boxes(self, image_id: str, boxes: Sequence[BoxAnnotation]) -> None:
+        columns, count = self._columns, len(boxes)
+        self.rows += count
+        of = dict(zip(BoxAnnotation._fields, zip(*boxes, strict=True), strict=True))
+        for name in _AS_THEY_ARE:
+            columns[name].extend(of[name])
+        for name, values in zip(_SIDES, zip(*of["box"], strict=True), strict=True):
+            columns[name].extend(values)
+        for name in ("view", "segmentation", "extra"):
+            columns[name].extend(of[name])
+        columns["image_id"].extend([image_id] * count)
+        columns["kind"].extend(["box"] * count)
+        columns["number"].extend(range(count))
+        columns["presence"].extend([1] * count)
+        columns["verified"].extend([None] * count)
+        columns["keypoints"].extend([_json([list(point) for point in points]) for points in of["keypoints"]])
+        columns["parts"].extend([_json([[part.name, *part.box] for part in parts]) for parts in of["parts"]])
+        columns["has_mask"].extend(map(bool, of["mask"]))
+
+    def _add_labels(self, image_id: str, labels: Sequence[ImageLabel]) -> None:
+        columns, count = self._columns, len(labels)
+        self.rows += count
+        of = dict(zip(ImageLabel._fields, zip(*labels, strict=True), strict=True))
+        for name in _OF_LABELS:
+            columns[name].extend(of[name])
+        columns["image_id"].extend([image_id] * count)
+        columns["kind"].extend(["label"] * count)
+        columns["number"].extend(range(count))
+        columns["presence"].extend(map(int, of["present"]))
+        for name in (*_SIDES, "area", *FLAGS):
+            columns[name].extend([None] * count)
+        for name, empty in (*_OF_NO_BOX.items(), ("extra", "")):
+            columns[name].extend([empty] * count)
+
+    def table(self) -> pa.Table:
+        """The rows as a table of ANNOTATIONS_SCHEMA; begins anew."""
+        arrays = [pa.array(self._columns[field.name], field.type) for field in ANNOTATIONS_SCHEMA]
+        self.__init__()
+        return pa.table(arrays, schema=ANNOTATIONS_SCHEMA)
 
 
 def annotations_table(records: Iterable[ImageRecord]) -> pa.Table:
     """All statements of the records as one table of ANNOTATIONS_SCHEMA."""
-    return _table(_ANNOTATION_NAMES, [row for record in records for row in annotation_rows(record)], ANNOTATIONS_SCHEMA)
+    columns = AnnotationColumns()
+    for record in records:
+        columns.add(record)
+    return columns.table()
 
 
 def index_row(record: ImageRecord, shard: str, offset: int, length: int) -> tuple[Any, ...]:

@@ -110,7 +110,7 @@ class DatasetFiles:
         path = shard_path(self.path, place.shard)
         fs, name = fsspec.core.url_to_fs(path)
         try:
-            with fs.open(name, "rb") as file:
+            with fs.open(name, "rb", cache_type="none") as file:
                 file.seek(place.offset)
                 framed = file.read(place.length)
         except FileNotFoundError:

@@ -42,45 +42,35 @@ def _varint(number: int) -> bytes:
     return _COMMON.get(number) or _varint_of_any(number)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _text(value: str) -> bytes:
     """One string of a list, with tag and length; labels and names come again and again."""
     data = value.encode()
     return b"\x0a" + _varint(len(data)) + data
 
 
-def _bytes_list(values: Sequence[bytes | str]) -> Parts:
-    parts: Parts = []
-    for value in values:
-        if isinstance(value, str):
-            parts.append(_text(value))
-        else:
-            parts += (b"\x0a", _varint(len(value)), value)
-    return parts
+def _texts(values: Sequence[str]) -> bytes:
+    return b"".join(map(_text, values))
 
 
-def _float_list(values: Sequence[float]) -> Parts:
-    if not values:
-        return []
+def _floats(values: Sequence[float]) -> bytes:
     try:
         packed = struct.pack(f"<{len(values)}f", *values)
     except OverflowError:  # beyond float32: infinite, as protobuf has it
         with np.errstate(over="ignore"):
             packed = np.asarray(values, "<f8").astype("<f4").tobytes()
-    return [b"\x0a", _varint(len(packed)), packed]
+    return b"\x0a" + _varint(len(packed)) + packed
 
 
-def _int64_list(values: Sequence[int]) -> Parts:
-    if not values:
-        return []
+def _numbers(values: Sequence[int]) -> bytes:
     try:
         packed = b"".join([_COMMON[value] for value in values])
     except KeyError:
         packed = b"".join(map(_varint, values))
-    return [b"\x0a", _varint(len(packed)), packed]
+    return b"\x0a" + _varint(len(packed)) + packed
 
 
-_LISTS = {"bytes": _bytes_list, "float": _float_list, "int64": _int64_list}
+_LISTS = {"bytes": _texts, "float": _floats, "int64": _numbers}
 
 
 def key_field(key: str) -> bytes:
@@ -90,27 +80,40 @@ def key_field(key: str) -> bytes:
 
 
 def add_entry(parts: Parts, key: bytes, kind: str, values: Sequence[Any]) -> None:
-    """Append one entry of the map; `key` is a `key_field`. Values are not copied, large ones stay as they are."""
-    if not values or (kind == "int64" and max(values) <= 1) or (kind == "bytes" and not any(values)):
+    """Append one entry of the map; `key` is a `key_field`. Bytes are not copied, however large they are."""
+    if _is_common(kind, values):
         parts.append(_common_entry(key, kind, tuple(values)))
+    elif kind == "bytes" and not isinstance(values[0], str):
+        pieces = [piece for value in values for piece in (b"\x0a", _varint(len(value)), value)]
+        parts.append(_head(key, kind, sum(map(len, pieces))))
+        parts += pieces
     else:
-        parts += _entry(key, kind, values)
+        data = _LISTS[kind](values)
+        parts.append(_head(key, kind, len(data)) + data)
 
 
-def _entry(key: bytes, kind: str, values: Sequence[Any]) -> Parts:
-    data = _LISTS[kind](values)
-    size = sum(map(len, data))
+def _head(key: bytes, kind: str, size: int) -> bytes:
+    """What stands before the list of an entry."""
     length = _varint(size)
     inner = 1 + len(length) + size
     inner_length = _varint(inner)
-    head = len(key) + 1 + len(inner_length) + inner
-    return [b"\x0a" + _varint(head) + key + b"\x12" + inner_length + _LIST_TAGS[kind] + length, *data]
+    whole = _varint(len(key) + 1 + len(inner_length) + inner)
+    return b"\x0a%b%b\x12%b%b%b" % (whole, key, inner_length, _LIST_TAGS[kind], length)
+
+
+def _is_common(kind: str, values: Sequence[Any]) -> bool:
+    """Whether the same values stand in many records: nothing, flags, empty strings, ones. (0.0 and -0.0 differ.)"""
+    if not values:
+        return True
+    if kind == "int64":
+        return max(values) <= 1
+    return values.count(1.0) == len(values) if kind == "float" else not any(values)
 
 
 @lru_cache(maxsize=4096)
 def _common_entry(key: bytes, kind: str, values: tuple[Any, ...]) -> bytes:
-    """Entries of no values, of flags or of empty strings are most of a record, and the same in many."""
-    return b"".join(_entry(key, kind, values))
+    data = b"\x0a\0" * len(values) if kind == "bytes" else _LISTS[kind](values) if values else b""
+    return _head(key, kind, len(data)) + data
 
 
 def join_entries(parts: Parts) -> Parts:

@@ -39,12 +39,20 @@ class ClassEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardEntry:
-    """One TFRecord file: name inside the directory, number of records, size and sha256 of the file."""
+    """One TFRecord file.
+
+    Attributes:
+        name: inside the directory.
+        records, bytes: how many.
+        crc32c: of the file, as object stores state it; "" where it was not taken.
+        sha256: of the file; "" where it was not taken (each image has its own in the index).
+    """
 
     name: str
     records: int
     bytes: int
-    sha256: str
+    crc32c: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,9 +53,8 @@ class SegmentationMap(NamedTuple):
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoxAnnotation:
-    """One box drawn by somebody.
+class BoxAnnotation(NamedTuple):
+    """One box drawn by somebody. A tuple, since there are millions and columns of many are taken from them by zip.
 
     Attributes:
         box: `rel_yxyx`.
@@ -99,8 +98,7 @@ class BoxAnnotation:
     extra: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLabel:
+class ImageLabel(NamedTuple):
     """One statement about the whole image.
 
     Attributes:

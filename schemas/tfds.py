@@ -25,7 +25,7 @@ from typing import Any
 
 from schemas.manifest import ClassEntry, Manifest
 from schemas.record import ImageRecord
-from schemas.tfexample import FEATURES, Feature
+from schemas.tfexample import FEATURES, Feature, decode_features, encode_record
 
 __all__ = ["DATASET_INFO_NAME", "FEATURES_NAME", "FILE_NAMES", "class_names", "tfds_files"]
 
@@ -39,6 +39,7 @@ MOST_UNUSED = 100_000  # a label space with more gaps has numbers and no names
 _PACKAGE = "tensorflow_datasets.core.features"
 _DTYPES = {"int64": "int64", "float": "float32"}
 _NOTHING = ImageRecord(image_id="", source="", uri="", filename="", has_boxes=False)
+_SINGLE = {key for key, values in decode_features(encode_record(_NOTHING)).items() if len(values) == 1}
 
 
 def tfds_files(manifest: Manifest) -> dict[str, bytes]:
@@ -107,7 +108,7 @@ def _features(classes: int) -> dict[str, Any]:
 
 def _connector(feature: Feature, classes: int) -> dict[str, Any]:
     """The connector of one key: a scalar where every record has exactly one value, otherwise a sequence."""
-    single = not feature.rare and len(feature.values(_NOTHING)) == 1
+    single = feature.key in _SINGLE
     if feature.key == "image/encoded":
         image = {"dtype": "uint8", "shape": {"dimensions": ["-1", "-1", "3"]}}
         return _of_class("image_feature.Image", image=image)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -35,63 +36,100 @@ API_FLAG_KEYS = {
 }
 
 
-class Feature(NamedTuple):
-    """One key of the Example: the list it stores ("bytes", "float" or "int64") and how to take it from a record.
+class Columns:
+    """What an Example is made of: the record, and its boxes and labels as columns, a tuple a field."""
 
-    A rare key is left out where `values` is empty.
+    __slots__ = ("boxes", "labels", "record")
+
+    def __init__(self, record: ImageRecord) -> None:
+        self.record = record
+        self.boxes = _columns(record.boxes, BoxAnnotation._fields)
+        self.labels = _columns(record.labels, ImageLabel._fields)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+
+
+class Feature(NamedTuple):
+    """One key of the Example.
+
+    Attributes:
+        key: its name.
+        kind: the list that it stores: "bytes", "float" or "int64".
+        values: takes it from a record's columns.
+        rare: whether the key is left out where `values` is empty.
     """
 
     key: str
     kind: str
-    values: Callable[[ImageRecord], Sequence[Any]]
+    values: Callable[[Columns], Sequence[Any]]
     rare: bool = False
 
 
-def _of_boxes(get: Callable[[BoxAnnotation], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
-    return lambda record: list(map(get, record.boxes))
+def _box(name: str) -> Callable[[Columns], Sequence[Any]]:
+    return lambda c: c.boxes[name]
 
 
-def _of_labels(get: Callable[[ImageLabel], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
-    return lambda record: list(map(get, record.labels))
+def _label(name: str) -> Callable[[Columns], Sequence[Any]]:
+    return lambda c: c.labels[name]
+
+
+def _side(name: str) -> Callable[[Columns], Sequence[float]]:
+    get = attrgetter(name)
+    return lambda c: tuple(map(get, c.boxes["box"]))
 
 
 _BOOL = {None: 0, False: 0, True: 1}
 _TRISTATE = {None: -1, False: 0, True: 1}
 
 
-def _flag(name: str, numbers: dict[bool | None, int]) -> Callable[[ImageRecord], Sequence[int]]:
-    get = attrgetter(name)
-    return lambda record: [numbers[flag] for flag in map(get, record.boxes)]
+@lru_cache(maxsize=4096)
+def _flags(flags: tuple[bool | None, ...], three: bool) -> tuple[int, ...]:
+    numbers = _TRISTATE if three else _BOOL
+    return tuple(numbers[flag] for flag in flags)
 
 
 def _flag_features() -> list[Feature]:
     features: list[Feature] = []
     for name in FLAGS:
-        features.append(Feature(API_FLAG_KEYS[name], "int64", _flag(name, _BOOL)))
-        features.append(Feature(f"wordtree/object/{name}", "int64", _flag(name, _TRISTATE)))
+        features.append(Feature(API_FLAG_KEYS[name], "int64", lambda c, n=name: _flags(c.boxes[n], False)))
+        features.append(Feature(f"wordtree/object/{name}", "int64", lambda c, n=name: _flags(c.boxes[n], True)))
     return features
 
 
-def _if_any(get: Callable[[BoxAnnotation], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
+def _if_any(name: str) -> Callable[[Columns], Sequence[Any]]:
     """A value a box, or no values at all where all are empty."""
 
-    def values(record: ImageRecord) -> Sequence[Any]:
-        found = list(map(get, record.boxes))
-        return found if any(found) else []
+    def values(c: Columns) -> Sequence[Any]:
+        column = c.boxes[name]
+        return column if any(column) else ()
 
     return values
 
 
-def _of_keypoints(get: Callable[[Keypoint], Any]) -> Callable[[ImageRecord], Sequence[Any]]:
-    return lambda record: [get(point) for box in record.boxes for point in box.keypoints]
+def _of_keypoints(get: Callable[[Keypoint], Any]) -> Callable[[Columns], Sequence[Any]]:
+    return lambda c: [get(point) for points in c.boxes["keypoints"] for point in points]
 
 
-def _parts_json(box: BoxAnnotation) -> str:
-    return json.dumps([[part.name, *part.box] for part in box.parts], ensure_ascii=False) if box.parts else ""
+def _keypoint_counts(c: Columns) -> Sequence[int]:
+    points = c.boxes["keypoints"]
+    return list(map(len, points)) if any(points) else ()
 
 
-def _of_maps(record: ImageRecord, kind: str) -> list[bytes]:
-    return [found.encoded for found in record.maps if found.kind == kind]
+def _parts_json(c: Columns) -> Sequence[str]:
+    if not any(c.boxes["parts"]):
+        return ()
+    rows = ([[part.name, *part.box] for part in parts] for parts in c.boxes["parts"])
+    return [json.dumps(row, ensure_ascii=False) if row else "" for row in rows]
+
+
+def _areas(c: Columns) -> Sequence[float]:
+    return [-1.0 if area is None else area for area in c.boxes["area"]]
+
+
+def _of_maps(c: Columns, kind: str) -> list[bytes]:
+    return [found.encoded for found in c.record.maps if found.kind == kind]
 
 
 MAP_KEYS = {
@@ -101,55 +139,59 @@ MAP_KEYS = {
 }
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("image/encoded", "bytes", lambda r: [r.encoded or b""]),
-    Feature("image/format", "bytes", lambda r: [r.format]),
-    Feature("image/filename", "bytes", lambda r: [r.filename]),
-    Feature("image/source_id", "bytes", lambda r: [r.image_id]),
-    Feature("image/key/sha256", "bytes", lambda r: [r.sha256]),
-    Feature("image/height", "int64", lambda r: [r.height]),
-    Feature("image/width", "int64", lambda r: [r.width]),
-    Feature("image/object/bbox/ymin", "float", _of_boxes(attrgetter("box.ymin"))),
-    Feature("image/object/bbox/xmin", "float", _of_boxes(attrgetter("box.xmin"))),
-    Feature("image/object/bbox/ymax", "float", _of_boxes(attrgetter("box.ymax"))),
-    Feature("image/object/bbox/xmax", "float", _of_boxes(attrgetter("box.xmax"))),
-    Feature("image/object/class/label", "int64", _of_boxes(attrgetter("class_id"))),
-    Feature("image/object/class/text", "bytes", _of_boxes(attrgetter("label"))),
-    Feature("image/object/area", "float", _of_boxes(lambda b: -1.0 if b.area is None else b.area)),
-    Feature("image/object/view", "bytes", _of_boxes(attrgetter("view"))),
+    Feature("image/encoded", "bytes", lambda c: (c.record.encoded or b"",)),
+    Feature("image/format", "bytes", lambda c: (c.record.format,)),
+    Feature("image/filename", "bytes", lambda c: (c.record.filename,)),
+    Feature("image/source_id", "bytes", lambda c: (c.record.image_id,)),
+    Feature("image/key/sha256", "bytes", lambda c: (c.record.sha256,)),
+    Feature("image/height", "int64", lambda c: (c.record.height,)),
+    Feature("image/width", "int64", lambda c: (c.record.width,)),
+    *(Feature(f"image/object/bbox/{side}", "float", _side(side)) for side in ("ymin", "xmin", "ymax", "xmax")),
+    Feature("image/object/class/label", "int64", _box("class_id")),
+    Feature("image/object/class/text", "bytes", _box("label")),
+    Feature("image/object/area", "float", _areas),
+    Feature("image/object/view", "bytes", _box("view")),
     *_flag_features(),
-    Feature("wordtree/object/wnid", "bytes", _of_boxes(attrgetter("wnid"))),
-    Feature("wordtree/object/id", "bytes", _of_boxes(attrgetter("annotation_id"))),
-    Feature("wordtree/object/source", "bytes", _of_boxes(attrgetter("source"))),
-    Feature("wordtree/object/confidence", "float", _of_boxes(attrgetter("confidence"))),
-    Feature("image/class/label", "int64", _of_labels(attrgetter("class_id"))),
-    Feature("image/class/text", "bytes", _of_labels(attrgetter("label"))),
-    Feature("image/class/confidence", "float", _of_labels(lambda a: a.confidence if a.present else 0.0)),
-    Feature("wordtree/class/wnid", "bytes", _of_labels(attrgetter("wnid"))),
-    Feature("wordtree/class/present", "int64", _of_labels(lambda a: int(a.present))),
-    Feature("wordtree/class/verified", "int64", _of_labels(lambda a: _TRISTATE[a.verified])),
-    Feature("wordtree/class/confidence", "float", _of_labels(attrgetter("confidence"))),
-    Feature("wordtree/class/source", "bytes", _of_labels(attrgetter("source"))),
-    Feature("wordtree/has_boxes", "int64", lambda r: [int(r.has_boxes)]),
-    Feature("wordtree/source", "bytes", lambda r: [r.source]),
-    Feature("wordtree/uri", "bytes", lambda r: [r.uri]),
-    Feature("wordtree/provenance", "bytes", lambda r: [r.provenance]),
-    Feature("image/object/keypoint/y", "float", _of_keypoints(lambda k: k.y), rare=True),
-    Feature("image/object/keypoint/x", "float", _of_keypoints(lambda k: k.x), rare=True),
-    Feature("image/object/keypoint/visibility", "int64", _of_keypoints(lambda k: k.visibility), rare=True),
-    Feature("image/object/keypoint/num", "int64", _if_any(lambda b: len(b.keypoints)), rare=True),
-    Feature("image/object/mask", "bytes", _if_any(attrgetter("mask")), rare=True),
-    Feature("wordtree/object/segmentation", "bytes", _if_any(attrgetter("segmentation")), rare=True),
-    Feature("wordtree/object/parts", "bytes", _if_any(_parts_json), rare=True),
-    Feature("wordtree/object/extra", "bytes", _if_any(attrgetter("extra")), rare=True),
-    Feature("image/caption", "bytes", lambda r: [c.text for c in r.captions], rare=True),
-    Feature("wordtree/caption/id", "bytes", lambda r: [c.caption_id for c in r.captions], rare=True),
-    *(Feature(key, "bytes", lambda r, kind=kind: _of_maps(r, kind), rare=True) for kind, key in MAP_KEYS.items()),
-    Feature("image/not_exhaustive_category_ids", "int64", lambda r: r.not_exhaustive, rare=True),
-    Feature("wordtree/orientation", "int64", lambda r: [r.orientation] if r.orientation != 1 else [], rare=True),
-    Feature("wordtree/rotation", "int64", lambda r: [] if r.rotation is None else [r.rotation], rare=True),
-    Feature("wordtree/extra", "bytes", lambda r: [r.extra] if r.extra else [], rare=True),
+    Feature("wordtree/object/wnid", "bytes", _box("wnid")),
+    Feature("wordtree/object/id", "bytes", _box("annotation_id")),
+    Feature("wordtree/object/source", "bytes", _box("source")),
+    Feature("wordtree/object/confidence", "float", _box("confidence")),
+    Feature("image/class/label", "int64", _label("class_id")),
+    Feature("image/class/text", "bytes", _label("label")),
+    Feature("image/class/confidence", "float", lambda c: [a.confidence * a.present for a in c.record.labels]),
+    Feature("wordtree/class/wnid", "bytes", _label("wnid")),
+    Feature("wordtree/class/present", "int64", lambda c: tuple(map(int, c.labels["present"]))),
+    Feature("wordtree/class/verified", "int64", lambda c: _flags(c.labels["verified"], True)),
+    Feature("wordtree/class/confidence", "float", _label("confidence")),
+    Feature("wordtree/class/source", "bytes", _label("source")),
+    Feature("wordtree/has_boxes", "int64", lambda c: (int(c.record.has_boxes),)),
+    Feature("wordtree/source", "bytes", lambda c: (c.record.source,)),
+    Feature("wordtree/uri", "bytes", lambda c: (c.record.uri,)),
+    Feature("wordtree/provenance", "bytes", lambda c: (c.record.provenance,)),
+    Feature("image/object/keypoint/y", "float", _of_keypoints(attrgetter("y")), rare=True),
+    Feature("image/object/keypoint/x", "float", _of_keypoints(attrgetter("x")), rare=True),
+    Feature("image/object/keypoint/visibility", "int64", _of_keypoints(attrgetter("visibility")), rare=True),
+    Feature("image/object/keypoint/num", "int64", _keypoint_counts, rare=True),
+    Feature("image/object/mask", "bytes", _if_any("mask"), rare=True),
+    Feature("wordtree/object/segmentation", "bytes", _if_any("segmentation"), rare=True),
+    Feature("wordtree/object/parts", "bytes", _parts_json, rare=True),
+    Feature("wordtree/object/extra", "bytes", _if_any("extra"), rare=True),
+    Feature("image/caption", "bytes", lambda c: [caption.text for caption in c.record.captions], rare=True),
+    Feature("wordtree/caption/id", "bytes", lambda c: [caption.caption_id for caption in c.record.captions], rare=True),
+    *(Feature(key, "bytes", lambda c, kind=kind: _of_maps(c, kind), rare=True) for kind, key in MAP_KEYS.items()),
+    Feature("image/not_exhaustive_category_ids", "int64", lambda c: c.record.not_exhaustive, rare=True),
+    Feature(
+        "wordtree/orientation",
+        "int64",
+        lambda c: [c.record.orientation] if c.record.orientation != 1 else (),
+        rare=True,
+    ),
+    Feature(
+        "wordtree/rotation", "int64", lambda c: () if c.record.rotation is None else [c.record.rotation], rare=True
+    ),
+    Feature("wordtree/extra", "bytes", lambda c: [c.record.extra] if c.record.extra else (), rare=True),
 )
-_ORDERED = tuple((key_field(f.key), f) for f in sorted(FEATURES, key=lambda f: f.key.encode()))
+_ORDERED = tuple((key_field(f.key), *f[1:]) for f in sorted(FEATURES, key=lambda f: f.key.encode()))
 _ALWAYS = tuple(feature.key for feature in FEATURES if not feature.rare)
 
 
@@ -160,11 +202,12 @@ def encode_record(record: ImageRecord) -> bytes:
 
 def encode_chunks(record: ImageRecord) -> list[bytes]:
     """The same bytes in a few chunks, one of which is the encoded image itself."""
+    columns = Columns(record)
     parts: list[bytes] = []
-    for key, feature in _ORDERED:
-        values = feature.values(record)
-        if values or not feature.rare:
-            add_entry(parts, key, feature.kind, values)
+    for key, kind, take, rare in _ORDERED:
+        values = take(columns)
+        if values or not rare:
+            add_entry(parts, key, kind, values)
     return join_entries(parts)
 
 

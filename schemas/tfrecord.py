@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -40,6 +41,21 @@ def frame_chunks(chunks: Sequence[bytes]) -> list[bytes]:
     for chunk in chunks:
         crc = google_crc32c.extend(crc, chunk)
     return [length + _FOOTER.pack(masked_crc(length)), *chunks, _FOOTER.pack(_mask(crc))]
+
+
+class FileCrc:
+    """CRC-32C of a file as it grows, in the form in which object stores keep it: base64, the highest byte first."""
+
+    def __init__(self) -> None:
+        self._crc = 0
+
+    def update(self, data: bytes) -> None:
+        """Append bytes."""
+        self._crc = google_crc32c.extend(self._crc, data)
+
+    def text(self) -> str:
+        """The value so far."""
+        return b64encode(self._crc.to_bytes(4, "big")).decode()
 
 
 def unframe(framed: bytes, where: str = "record") -> bytes:

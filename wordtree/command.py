@@ -5,7 +5,7 @@ each entry point is a function `add(subparsers)` that adds its parser and sets `
 `run(args: argparse.Namespace) -> int`. So no package imports another across the layers, and `wordtree --help` needs
 neither Beam nor TensorFlow.
 
-What stands after `--` is left for Apache Beam, in `args.beam_args`. Left of it parsing is strict. Errors of the type
+What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`. Left of it parsing is strict. Errors of the type
 `schemas.errors.WordTreeError` print one line and exit with 2; anything else is a bug and shows its traceback.
 """
 
@@ -24,7 +24,10 @@ from importlib.metadata import entry_points
 
 from schemas.errors import WordTreeError
 
-ORDER = ("demo", "tree", "convert", "stats", "inspect", "anchors", "mix", "train", "evaluate", "detect", "report")
+ORDER = (
+    *("demo", "tree", "convert", "stats", "inspect", "duplicates", "relabel", "split", "assemble", "to-coco"),
+    *("anchors", "mix", "train", "evaluate", "detect", "report"),
+)
 
 EPILOG = """\
 a first run:
@@ -113,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        if beam_args and args.command != "convert":
+        if beam_args and not getattr(args, "takes_beam_args", False):
             raise WordTreeError(f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(beam_args)!r}")
         code = int(args.run(args))
         sys.stdout.flush()

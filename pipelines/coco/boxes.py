@@ -48,7 +48,7 @@ def box_row(
         extra["iscrowd"] = crowd
     segmentation, keypoints = "", ()
     if isinstance(entry, AnnotationEntry):
-        if type(entry.image_id) is not int and not is_usual_id(entry.image_id, id_text(entry.image_id)):
+        if not is_usual_id(entry.image_id, id_text(entry.image_id)):
             extra["image_id"] = entry.image_id
         if entry.segmentation is not UNSET:
             segmentation = bytes(entry.segmentation).decode()

@@ -6,7 +6,6 @@ fields are read a second time for what is not known (`other_fields`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipelines import storage
+from pipelines.json_forms import raw_json
 from pipelines.json_stream import Batch
 
 Number = int | float
@@ -27,6 +27,7 @@ MADE_FROM = "made_from"  # key of the head: the kind of the main file, where it 
 OTHER_FILES = "other_files"  # key of the head: what further files say beside images and annotations, by kind
 
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,18}")
+_SHORT = 10**18
 _fields = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
@@ -82,6 +83,14 @@ class StrictCaption(CaptionEntry, gc=False, forbid_unknown_fields=True):
     """A caption without fields of its own."""
 
 
+class PanopticFields(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The usual fields of a panoptic annotation, whatever they hold."""
+
+    image_id: Raw | Unset = UNSET
+    file_name: Raw | Unset = UNSET
+    segments_info: Raw | Unset = UNSET
+
+
 class Segment(msgspec.Struct, gc=False):
     """A segment of a panoptic annotation."""
 
@@ -122,7 +131,7 @@ class Category(msgspec.Struct, gc=False):
 
 def id_text(number: Id) -> str:
     """Ids as text: 900100184613.0 and 900100184613 are the same id."""
-    if isinstance(number, float) and number.is_integer():
+    if type(number) is float and number.is_integer():
         number = int(number)
     return str(number)
 
@@ -137,7 +146,10 @@ def usual_id(text: str) -> int | str:
 
 def is_usual_id(number: object, text: str) -> bool:
     """Whether an id with this text was stated in the usual way, so that the text is enough to know it."""
-    return type(number) is int or (type(number) is str and usual_id(text) == number)
+    if type(number) is int and -_SHORT < number < _SHORT:
+        return True
+    usual = usual_id(text)
+    return type(number) is type(usual) and number == usual
 
 
 def is_text(value: object) -> bool:
@@ -148,14 +160,6 @@ def is_text(value: object) -> bool:
 def loose_id(value: object) -> str:
     """The id of an entry that may be malformed; "" if that is what is wrong with it."""
     return id_text(value) if isinstance(value, int | float | str) and is_text(value) else ""
-
-
-def raw_json(value: Any) -> Raw:
-    """A value that the standard library read as JSON text; NaN becomes null."""
-    try:
-        return Raw(msgspec.json.encode(value))
-    except (UnicodeEncodeError, RecursionError, OverflowError):
-        return Raw(json.dumps(value).encode())
 
 
 def all_fields(batch: Batch) -> Sequence[Mapping[str, Raw]]:

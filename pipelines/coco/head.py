@@ -11,9 +11,21 @@ from typing import Any
 
 import msgspec
 
-from pipelines.coco.entries import AnyEntry, Category, Id, IdEntry, StrictCaption, id_text, is_text, loose_id
+from pipelines.coco.entries import (
+    AnyEntry,
+    Category,
+    Id,
+    IdEntry,
+    PanopticFields,
+    StrictCaption,
+    id_text,
+    is_text,
+    loose_id,
+    other_fields,
+)
 from pipelines.coco.ids import IdSet
-from pipelines.json_stream import Bad, Batch, Value, read_object
+from pipelines.json_stream import Bad, Batch, Value, last_member, read_object
+from pipelines.json_window import json_kind
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
 from schemas.manifest import SourceFile
@@ -40,7 +52,7 @@ class Head:
         values: JSON text of every other top-level value.
         image_ids: of its images; None if it has no list of them.
         annotations: how many it has; -1 if it has no list of them.
-        more_fields: whether captions have fields that are not kept.
+        more_fields: whether captions or panoptic annotations have fields that are not kept.
         file: for the manifest.
     """
 
@@ -61,14 +73,14 @@ def read_head(path: str, role: str = "annotation file") -> Head:
     values: dict[str, msgspec.Raw] = {}
     image_ids: IdSet | None = None
     annotations, more_fields = -1, False
-    entry = (StrictCaption, AnyEntry) if role == "captions file" else (AnyEntry,)
-    lists: dict[str, Any] = {"images": (IdEntry,), "annotations": entry}
+    usual = {"captions file": StrictCaption, "panoptic file": PanopticFields}.get(role)
+    lists: dict[str, Any] = {"images": (IdEntry,), "annotations": (usual, AnyEntry) if usual else (AnyEntry,)}
     for part in read_object(path, lists, role=role, digest=digest):
         if isinstance(part, Value):
             values[part.name] = msgspec.Raw(part.text)
         elif part.name == "annotations":
             annotations = max(annotations, 0) + len(part.entries)
-            more_fields |= part.form > 0
+            more_fields |= usual is not None and any(other_fields(part, usual.__struct_fields__))
         else:
             image_ids = IdSet() if image_ids is None else image_ids
             _add_ids(part, image_ids)
@@ -85,7 +97,10 @@ def _add_ids(batch: Batch, image_ids: IdSet) -> None:
 
 
 def categories_of(path: str) -> list[Category]:
-    """The classes of a file, read no farther than they stand."""
+    """The classes of a file that was surveyed: from its end, where they usually stand, or else from its start on."""
+    text = last_member(path, "categories")
+    if text is not None:
+        return parse_categories(text, path)
     lists = {"images": (AnyEntry,), "annotations": (AnyEntry,)}
     for part in read_object(path, lists):
         if isinstance(part, Value) and part.name == "categories":
@@ -105,7 +120,8 @@ def parse_categories(text: bytes | msgspec.Raw, where: str) -> list[Category]:
         pass
     value = json.loads(bytes(text))
     if not isinstance(value, list):
-        raise FormatError(f"{where} is no COCO file: `categories` is {bytes(text)[:20].decode()}; expected a list")
+        found = value if isinstance(value, int | float) else json_kind(bytes(text))
+        raise FormatError(f"{where} is no COCO file: `categories` is {found}; expected a list")
     try:
         return msgspec.convert(value, list[Category])
     except msgspec.ValidationError as error:

@@ -23,10 +23,10 @@ from pipelines.coco.entries import (
     id_text,
     is_text,
     loose_id,
-    raw_json,
 )
 from pipelines.coco.head import ids_of
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
+from pipelines.json_forms import raw_json
 from pipelines.json_stream import Bad, Value, read_object
 from pipelines.rows import BoxRow, Rejected, Row, Statements
 
@@ -68,10 +68,10 @@ def _statement(
     of_image = {MAP_NAME: entry.file_name} if entry.file_name else {}
     for number, segment in enumerate(entry.segments_info):
         here = f"{place} segments_info[{number}]"
-        segment_id, others = "", {}
+        segment_id, others = loose_id(segment.get("id")) if isinstance(segment, dict) else "", {}
         try:
             if not isinstance(segment, Segment):
-                segment_id, others, segment = _loose_segment(segment)
+                others, segment = _loose_segment(segment)
             told = {**of_image, **things.get(id_text(segment.category_id), {}), **others}
             box = box_row(segment, here, known, told)
             if box.annotation_id in boxes:
@@ -90,16 +90,15 @@ def _statement(
     yield Statements(image_id=image_id, boxes=tuple(boxes.values()), map_uris=maps, provenance=where)
 
 
-def _loose_segment(value: Any) -> tuple[str, dict[str, Any], Segment]:
-    """The id of a segment, the fields that are not known, and the segment.
+def _loose_segment(value: Any) -> tuple[dict[str, Any], Segment]:
+    """The fields of a segment that are not known, and the segment.
 
     Raises:
         msgspec.ValidationError: if it is none.
     """
     fields = value if isinstance(value, dict) else {}
-    segment_id = loose_id(fields.get("id"))
     for name in _SEGMENT_FIELDS & fields.keys():
         if not is_text(fields[name]):
             raise msgspec.ValidationError(f"{name} is no Unicode text: {fields[name]!a}")
     segment = msgspec.convert(value, Segment)
-    return segment_id, {name: raw_json(v) for name, v in fields.items() if name not in _SEGMENT_FIELDS}, segment
+    return {name: raw_json(v) for name, v in fields.items() if name not in _SEGMENT_FIELDS}, segment

@@ -10,6 +10,7 @@ from pipelines.data_card.markup import Section, bar, per_dataset, pictures, tabl
 from pipelines.data_card.pictures import MOST_REASONS, PER_REASON
 from pipelines.data_card.plots import sparkline
 from pipelines.statistics.annotation_figures import CONFIDENCE_BINS, SourceRow
+from pipelines.statistics.index_figures import Contents
 from pipelines.statistics.reject_figures import RejectLine
 from pipelines.statistics.results import DatasetStatistics
 from pipelines.statistics.sketches import ACCURACY, DISTINCT_ERROR, EXACT, K
@@ -128,9 +129,7 @@ def duplicates(card: Card) -> Section:
     for name, one, inside in zip(names, found, same.inside, strict=True):
         known = one.index.images.images - one.index.images.without_content
         different = one.index.contents
-        rows.append(
-            [name, known, f"{'' if different.exact else '≈ '}{different.distinct:,}", inside.contents, inside.more]
-        )
+        rows.append([name, known, inside.contents, inside.more, _about(different)])
     parts = [
         "<p>Files that are equal byte by byte (sha256).</p>",
         table(("inside", "images", "files that repeat", "images too many", "different files"), rows),
@@ -163,6 +162,10 @@ def duplicates(card: Card) -> Section:
             "directory is shown on this card.</p>"
         )
     return Section("duplicates", "Duplicates and leaks", "".join(parts))
+
+
+def _about(contents: Contents) -> str | int:
+    return contents.distinct if contents.exact else f"≈ {contents.distinct:,}"
 
 
 def _report(name: str, report: DuplicateReport | None) -> str:

@@ -180,7 +180,7 @@ def _images_of(one: DatasetStatistics, number: int) -> str:
     plots = [
         figure(
             size_plot(sizes, about="Image sizes", series=number),
-            f"{len(sizes):,} different sizes; a disc's area is the number of images, up to 200 sizes.",
+            f"Different sizes: {len(sizes):,}. A disc's area is the number of images; up to 200 sizes are drawn.",
             table(("width x height", "images"), [(f"{width} x {height}", count) for width, height, count in top]),
         ),
         _load(load.classes, "different classes", "Classes that are present on an image", number),

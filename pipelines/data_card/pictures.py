@@ -193,11 +193,14 @@ def _at_place(files: DatasetFiles, name: str, place: Place) -> Picture:
     path = storage.join(files.path, f"{files.manifest.split}.index.parquet")
     try:
         with storage.opened(path) as stream:
-            table = pq.ParquetFile(stream).read_row_group(place.group, columns=list(_COLUMNS))
-        row = RecordPlace(**table.slice(place.row, 1).to_pylist()[0])
-        caption = f"{name}: {row.image_id}"
+            file, row, group = pq.ParquetFile(stream), place.row, 0
+            while row >= (size := file.metadata.row_group(group).num_rows):
+                row, group = row - size, group + 1
+            table = file.read_row_group(group, columns=list(_COLUMNS))
+        place_of = RecordPlace(**table.slice(row, 1).to_pylist()[0])
+        caption = f"{name}: {place_of.image_id}"
         try:
-            return record_picture(files.read(row), _class_names(files), caption)
+            return record_picture(files.read(place_of), _class_names(files), caption)
         except (WordTreeError, OSError) as error:
             return Picture(caption=caption, note=str(error))
     except (WordTreeError, OSError, pa.ArrowException) as error:

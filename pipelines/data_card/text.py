@@ -33,7 +33,7 @@ def _dataset(card: Card, number: int) -> Iterator[str]:
     formats = ", ".join(
         f"{name or '?'} {n:,}" for name, n in sorted(index.formats.items(), key=lambda r: (-r[1], r[0]))
     )
-    yield f"  formats   {formats or 'none'}; {len(index.sizes):,} different sizes"
+    yield f"  formats   {formats or 'none'}; {len(index.sizes):,} different size{'s' * (len(index.sizes) != 1)}"
     yield (
         f"  classes   {tail.classes - tail.none:,} of {tail.classes:,} occur: {tail.frequent:,} frequent, "
         f"{tail.common:,} common, {tail.rare:,} rare; Gini {tail.gini:.3f}, effective number {tail.effective:.1f}"

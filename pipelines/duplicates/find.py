@@ -91,8 +91,9 @@ def find_clusters(images: Images, near: int, *, cap: int = MOST_IN_BUCKET) -> Fo
     """
     clusters = Clusters(len(images))
     everything = np.arange(len(images))
-    _, first, inverse = np.unique(np.array(images.sha, "U64"), return_index=True, return_inverse=True)
-    clusters.link(first[inverse], everything)  # a star around the first of equal ones
+    codes = pa.array(images.sha, pa.string()).dictionary_encode().indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    clusters.link(first[codes], everything)  # a star around the first of equal ones
     skipped = Skipped()
     if near > EXACT_ONLY and images.hashed.any():
         hashed = np.flatnonzero(images.hashed)

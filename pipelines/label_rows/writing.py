@@ -7,7 +7,6 @@ are the same everywhere are added when the tables are joined.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -96,18 +95,23 @@ def write_group(job: Job, number: int, payloads: Iterable[bytes], told: Told, pe
     return report
 
 
+class _RejectLine(msgspec.Struct, frozen=True, gc=False):
+    source: str
+    record: str
+    kind: str
+    reason: str
+    found: str
+    where: str
+    image_id: str
+
+
+_json = msgspec.json.Encoder()
+
+
 def reject_line(row: Rejected, source: str) -> bytes:
     """A line of rejects.jsonl."""
-    line = {
-        "source": source,
-        "record": row.record,
-        "kind": row.kind,
-        "reason": row.reason,
-        "found": row.found,
-        "where": row.where,
-        "image_id": row.image_id,
-    }
-    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    line = _RejectLine(source, row.record, row.kind, row.reason, row.found, row.where, row.image_id)
+    return _json.encode(line) + b"\n"
 
 
 def tables(

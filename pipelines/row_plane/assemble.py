@@ -24,17 +24,18 @@ from apache_beam.pvalue import PCollection
 
 from pipelines import storage
 from pipelines.beam_options import make_pipeline
-from pipelines.convert import IN_MEMORY_RUNNERS, _importable_by_workers, _room_errors
 from pipelines.plan import IMAGES_PER_SHARD, versions
 from pipelines.planes import PixelDoFn
 from pipelines.row_plane.row_elements import row_elements
 from pipelines.row_plane.shard import AssembledShard, AssembleJob, read_report, write_assembled
-from pipelines.row_plane.view import open_rows
+from pipelines.row_plane.view import open_rows, refuse_inputs_as_output
 from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, WORK_FOLDER, check_counts, claim
+from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.spool import SPOOL_FOLDER, read_spool, spool
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import ConfigError, OutputError
 from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
+from schemas.tfds import tfds_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,13 @@ def make_job(dataset: str, out: str, *, shards: int = 0, seed: int = 0) -> Assem
         seed: of the order of images.
 
     Raises:
-        ConfigError: a number is out of range, or OUT is the dataset itself.
+        ConfigError: a number is out of range, or OUT is what is read.
         InputError, FormatError: the dataset cannot be read, or its shards are gone or have changed.
     """
     rows = open_rows(dataset)
     if not 0 <= shards <= 99_999:
         raise ConfigError(f"--shards is {shards}; expected 1 to 99999, or 0 for one per {IMAGES_PER_SHARD} images")
-    if out.rstrip("/") == rows.path:
-        raise ConfigError(f"OUT is the dataset {dataset!r} itself; give another folder")
+    refuse_inputs_as_output(out, [rows])
     rows.check_shards()
     shards = shards or max(1, -(-rows.manifest.counts.images_written // IMAGES_PER_SHARD))
     decides = [versions()["records"], rows.manifest_file.sha256, rows.manifest.split, shards, seed]
@@ -140,27 +140,31 @@ def assemble(job: AssembleJob, *, beam_args: Sequence[str] = (), workers: int = 
         found = _same_manifest(job)
         if all(storage.size_of(storage.join(job.out, shard.name)) == shard.bytes for shard in found.shards):
             return Assembled(found, was_complete=True)
-    with _room_errors(job.out):
+    with trouble_told(job.out):
         try:
             storage.remove(storage.join(job.out, MANIFEST_NAME))
             storage.make_folder(storage.join(job.out, WORK_FOLDER))
         except OSError as error:
             raise OutputError(f"cannot write to {job.out!r}: {error.strerror or error}") from error
-        with _importable_by_workers(), pipeline:
-            build(pipeline, job, spooled=type(pipeline.runner).__name__ in IN_MEMORY_RUNNERS)
+        with importable_by_workers(), pipeline:
+            build(pipeline, job, spooled=holds_groups_in_memory(pipeline))
         return _finish(job)
 
 
 def _options(job: AssembleJob) -> dict[str, Any]:
-    made = dict(job.rows.manifest.options)
-    return {"command": "assemble", "shards": job.shards, "seed": job.seed, "of": made}
+    return {
+        "command": "assemble",
+        "tree": job.rows.tree,
+        "shards": job.shards,
+        "seed": job.seed,
+        "of": job.rows.described,
+    }
 
 
 def _same_manifest(job: AssembleJob) -> Manifest:
     path = storage.join(job.out, MANIFEST_NAME)
     found = manifest_from_json(storage.read_bytes(path).decode(errors="replace"), path)
-    told = {file.sha256 for file in found.source_files}
-    if found.is_view or found.options != _options(job) or told != {job.rows.manifest_file.sha256}:
+    if found.is_view or found.options != json.loads(json.dumps(_options(job))):
         raise OutputError(
             f"{job.out!r} holds a dataset that was made differently; choose another folder, or replace it with --force"
         )
@@ -211,11 +215,12 @@ def _finish(job: AssembleJob) -> Assembled:
         view,
         options=_options(job),
         versions=versions(),
-        source_files=(job.rows.manifest_file,),
         counts=counts,
-        shards=tuple(ShardEntry(name=r.name, records=r.records, bytes=r.bytes, sha256=r.sha256) for r in reports),
+        shards=tuple(ShardEntry(name=r.name, records=r.records, bytes=r.bytes, crc32c=r.crc32c) for r in reports),
         base=(),
     )
+    for name, data in tfds_files(manifest).items():
+        storage.write_bytes(storage.join(job.out, name), data, work)
     storage.write_bytes(storage.join(job.out, MANIFEST_NAME), manifest.to_json().encode(), work)
     storage.remove(work)
     return Assembled(manifest, copied=sum(report.copied for report in reports))

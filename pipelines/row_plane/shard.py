@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import msgspec
@@ -22,13 +22,13 @@ from pipelines.row_plane.row_elements import read_element
 from pipelines.row_plane.view import Rows, parse_origin
 from pipelines.row_plane.view_writer import WORK_FOLDER
 from pipelines.rows import Rejected
-from schemas.arrow import annotations_table, index_row, index_table
+from schemas.arrow import AnnotationColumns, index_row, index_table
 from schemas.errors import FormatError
 from schemas.record import ImageRecord
 from schemas.tfexample import decode_record, encode_record
-from schemas.tfrecord import frame, unframe
+from schemas.tfrecord import FileCrc, frame, unframe
 
-ROWS_AT_ONCE = 512  # records whose annotations are turned into Arrow together
+ROWS_AT_ONCE = 4096  # annotations that are turned into Arrow together
 FILES_OPEN = 32
 
 
@@ -65,7 +65,7 @@ class AssembledShard(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     copied: int
     bytes: int
-    sha256: str
+    crc32c: str
     images_in: int
     annotations_in: int
     annotations_written: int
@@ -123,14 +123,14 @@ class _OpenShard:
 
     def __init__(self, job: AssembleJob, name: str, fingerprint: str) -> None:
         self._job, self._name, self._fingerprint = job, name, fingerprint
-        self._digest = hashlib.sha256()
+        self._crc = FileCrc()
+        self._columns = AnnotationColumns()
         self._offset = self._copied = self._images = self._said = self._written = 0
         self._captions_in = self._captions_written = 0
         self._rejected: list[Rejected] = []
-        self._waiting: list[ImageRecord] = []
         self.records = RecordFiles(job.rows)
         self.index: list[tuple[Any, ...]] = []
-        self.annotations: list[pa.Table] = [annotations_table(())]
+        self.annotations: list[pa.Table] = []
 
     def add(self, element: bytes) -> bytes:
         """The framed record of an image, empty if it is damaged and was rejected."""
@@ -152,13 +152,13 @@ class _OpenShard:
             self._copied += 1
         else:
             framed = frame(encode_record(record))
-        self._digest.update(framed)
+        self._crc.update(framed)
         self.index.append(index_row(record, self._name, self._offset, len(framed)))
         self._offset += len(framed)
         self._written += len(annotations)
         self._captions_written += captions
-        self._waiting.append(replace(record, encoded=None, maps=()))
-        if len(self._waiting) >= ROWS_AT_ONCE:
+        self._columns.add(record)
+        if self._columns.rows >= ROWS_AT_ONCE:
             self.flush()
         return framed
 
@@ -181,10 +181,8 @@ class _OpenShard:
             reject("caption", record, "caption:image_rejected", "image:damaged_record")
 
     def flush(self) -> None:
-        """Turn the waiting records into annotation rows."""
-        if self._waiting:
-            self.annotations.append(annotations_table(self._waiting))
-            self._waiting = []
+        """Turn the waiting annotations into Arrow."""
+        self.annotations.append(self._columns.table())
 
     def report(self) -> AssembledShard:
         """The report of the finished shard."""
@@ -194,7 +192,7 @@ class _OpenShard:
             records=len(self.index),
             copied=self._copied,
             bytes=self._offset,
-            sha256=self._digest.hexdigest(),
+            crc32c=self._crc.text(),
             images_in=self._images,
             annotations_in=self._said,
             annotations_written=self._written,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from pipelines import storage
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.dataset_files import open_dataset_files, shard_path
-from schemas.errors import FormatError, InputError
+from schemas.errors import ConfigError, FormatError, InputError
 from schemas.manifest import MANIFEST_NAME, Manifest, SourceFile
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
@@ -138,6 +138,16 @@ class Rows:
             )
         return found.to_numpy(zero_copy_only=False)
 
+    @property
+    def tree(self) -> str:
+        """Path of the tree that the nodes belong to, as it was given; "" for none."""
+        return str(self.manifest.options.get("tree") or "")
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """These rows, for the manifest of what is made of them."""
+        return {"path": self.path, "manifest_sha256": self.manifest_file.sha256, "options": self.manifest.options}
+
     def bases(self) -> tuple[str, ...]:
         """The directories that hold the records, as paths from here."""
         if not self.manifest.is_view:
@@ -185,6 +195,18 @@ def path_from(folder: str, path: str) -> str:
     if storage.is_remote(folder):
         return os.path.realpath(path)
     return os.path.relpath(os.path.realpath(path), os.path.realpath(folder)).replace(os.sep, "/")
+
+
+def refuse_inputs_as_output(out: str, rows: Iterable[Rows]) -> None:
+    """See that OUT is none of the directories that are read: --force would remove them.
+
+    Raises:
+        ConfigError: if it is.
+    """
+    for found in rows:
+        for path in (found.path, *found.bases()):
+            if _resolved("", out.rstrip("/") or "/") == _resolved("", path):
+                raise ConfigError(f"OUT is {out!r}, where {found.path!r} is read from; give another folder")
 
 
 def _resolved(folder: str, name: str) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.plan import versions
-from pipelines.row_plane.view import VIEW_ANNOTATIONS_SCHEMA, Rows, parse_origin, path_from
+from pipelines.row_plane.view import VIEW_ANNOTATIONS_SCHEMA, Rows, parse_origin, path_from, refuse_inputs_as_output
 from schemas.arrow import INDEX_SCHEMA
 from schemas.errors import OutputError
 from schemas.manifest import MANIFEST_NAME, ClassEntry, Counts, Manifest, ShardEntry, SourceFile, manifest_from_json
@@ -40,8 +40,9 @@ class ViewPlan:
         rows: what it is made of.
         out: the folder to make.
         split: its name, which begins the names of its files.
-        options: what decides the contents, by name.
+        options: what the command was told, by name.
         inputs: files beside the rows that decide the contents.
+        same_truth: whether boxes are those of the dataset's annotation files, of the images that are left.
         classes, tree_digest: the label space.
         label_map: text of labels.pbtxt.
         also_owned: names of further files that the command writes into `out` before the view; without them it is not
@@ -54,6 +55,7 @@ class ViewPlan:
     split: str
     options: Mapping[str, Any]
     inputs: tuple[SourceFile, ...] = ()
+    same_truth: bool = True
     classes: tuple[ClassEntry, ...]
     tree_digest: str
     label_map: str
@@ -62,16 +64,25 @@ class ViewPlan:
 
     @property
     def source_files(self) -> tuple[SourceFile, ...]:
-        """All that the contents follow from."""
-        return (self.rows.manifest_file, *self.inputs)
+        """The annotation files of the dataset; with the rows themselves where those say more than the files."""
+        files = self.rows.manifest.source_files
+        return files if self.same_truth else (*files, self.rows.manifest_file)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The options as the manifest has them: all that the contents follow from."""
+        found = {"tree": self.rows.tree, **self.options, "of": self.rows.described}
+        return found | ({"inputs": {file.path: file.sha256 for file in self.inputs}} if self.inputs else {})
 
 
 def finished(plan: ViewPlan, *, force: bool = False) -> Manifest | None:
     """The manifest of OUT if it holds this view already; None if it is to be written.
 
     Raises:
+        ConfigError: if OUT is where the rows are read from.
         OutputError: if OUT holds something else, and `force` is not given.
     """
+    refuse_inputs_as_output(plan.out, [plan.rows])
     names = claim(plan.out, force=force, owned=(*plan.also_owned, *plan.may_hold))
     if force or MANIFEST_NAME not in names:
         return None
@@ -80,8 +91,7 @@ def finished(plan: ViewPlan, *, force: bool = False) -> Manifest | None:
     same = (
         found.is_view
         and found.split == plan.split
-        and found.options == json.loads(json.dumps(dict(plan.options)))
-        and found.source_files == plan.source_files
+        and found.options == json.loads(json.dumps(plan.told))
         and found.classes == plan.classes
         and found.tree_digest == plan.tree_digest
     )
@@ -241,7 +251,7 @@ class ViewWriter:
             source=plan.rows.manifest.source,
             split=plan.split,
             has_boxes=plan.rows.manifest.has_boxes,
-            options=dict(plan.options),
+            options=plan.told,
             versions=versions(),
             source_files=plan.source_files,
             counts=Counts(
@@ -258,7 +268,7 @@ class ViewWriter:
                 fixed_by_reason=dict(sorted(self._fixed.items())),
             ),
             shards=tuple(
-                ShardEntry(name=entry.name, records=taken[entry.name], bytes=entry.bytes, sha256=entry.sha256)
+                replace(entry, records=taken[entry.name])
                 for entry in sorted(self._moved.values(), key=lambda entry: entry.name)
             ),
             classes=plan.classes,
@@ -279,12 +289,7 @@ class ViewWriter:
         """By the name in the rows that the view is made of, each shard as the view calls it."""
         rows = self.plan.rows
         return {
-            entry.name: ShardEntry(
-                name=path_from(self.plan.out, rows.shard_file(entry.name)),
-                records=0,
-                bytes=entry.bytes,
-                sha256=entry.sha256,
-            )
+            entry.name: replace(entry, name=path_from(self.plan.out, rows.shard_file(entry.name)), records=0)
             for entry in rows.manifest.shards
         }
 

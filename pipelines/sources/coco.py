@@ -135,8 +135,9 @@ class Source(DatasetSource):
         for role, other in heads.items():
             if other.image_ids is not None and (left := other.image_ids.missing_from(head.image_ids)):
                 notes.append(f"{self._path(role)} lists {left} images that {path} does not; they are left out")
-        if (main == "captions" and head.more_fields) or any(other.more_fields for other in heads.values()):
-            notes.append(f"{self.captions}: captions have more fields than id, image_id and caption; they are left out")
+        for role, found in {main: head, **heads}.items():
+            if found.more_fields:
+                notes.append(f"{self._path(role)}: annotations have fields that {role} files do not; they are left out")
         told = dict(head.values)
         if main != "annotations":
             told[MADE_FROM] = msgspec.Raw(msgspec.json.encode(main))

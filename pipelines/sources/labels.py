@@ -155,12 +155,14 @@ class Source(DatasetSource):
         ]
 
     def read(self, piece: str = "") -> Iterator[Row]:
-        """Rows by image. Images that several pieces name are put together, and duplicates found, by `unpack`."""
+        """Rows by image; of one piece a part at a time, in which an image may stand again. `unpack` puts the parts
+        together, and finds the duplicates."""
         everything = Packing(1, 0)
-        payloads = (
-            payload for name in ([piece] if piece else self.pieces()) for _, payload in self.pack(0, name, everything)
-        )
-        yield from self.unpack(payloads)
+        if piece:
+            for _, payload in self.pack(0, piece, everything):
+                yield from self.unpack([payload])
+            return
+        yield from self.unpack(payload for name in self.pieces() for _, payload in self.pack(0, name, everything))
 
     def pack(self, number: int, piece: str, packing: Packing) -> Iterator[tuple[int, bytes]]:
         """Blocks of many rows."""

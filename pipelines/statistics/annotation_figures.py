@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from pipelines.statistics.batches import ABSENT, BOX, LABEL, AnnotationBatch
 from pipelines.statistics.figure import Figure
 from pipelines.statistics.keyed_counts import KeyedCounts, as_dict, count_keys, merge_counts, no_counts
-from pipelines.statistics.sketches import KeyedSketches, add_to_sketches, keyed_sketches, no_sketches
+from pipelines.statistics.sketches import (
+    KeyedSketches,
+    hopeful,
+    keyed_sketches,
+    no_sketches,
+    side_by_side,
+    sketch_bytes,
+)
 from schemas.tfexample import FLAGS
 
 WHAT = ("box", "label", "absent")
@@ -17,6 +24,7 @@ CONFIDENCE_BINS = 20
 GRID = 32
 SHARE_BINS = 20
 DETAIL_NAMES = ("mask", "segmentation", "keypoints", "parts")
+WAITING = 1 << 16
 _MAX_CLASS = 1 << 31
 
 Counts = NDArray[np.int64]
@@ -148,22 +156,33 @@ def _boxes(batch: AnnotationBatch) -> NDArray[np.float32]:
     return box[np.isfinite(box).all(axis=1)]
 
 
-class ImageSketches(Figure[AnnotationBatch, KeyedSketches, dict[int, tuple[int, ...]]]):
-    """By class id, a sketch of the images that have it: united along a tree, they tell the images below each node."""
+class ImageSketches(Figure[AnnotationBatch, tuple[KeyedSketches, KeyedSketches], dict[int, bytes]]):
+    """By class id, a sketch of the images that have it: united along a tree, they tell the images below each node.
 
-    def zero(self) -> KeyedSketches:
-        return no_sketches()
+    A state is the sketches and rows that wait to be sorted into them, in any order: sorting all at each batch is slow.
+    """
 
-    def add(self, state: KeyedSketches, batch: AnnotationBatch) -> KeyedSketches:
+    def zero(self) -> tuple[KeyedSketches, KeyedSketches]:
+        return no_sketches(), no_sketches()
+
+    def add(
+        self, state: tuple[KeyedSketches, KeyedSketches], batch: AnnotationBatch
+    ) -> tuple[KeyedSketches, KeyedSketches]:
         said = (batch.what != ABSENT) & (batch.class_id >= 0) & (batch.class_id < _MAX_CLASS)
-        return add_to_sketches(state, batch.class_id[said].astype(np.uint64), batch.image[said])
+        fresh = hopeful(state[0], KeyedSketches(batch.class_id[said].astype(np.uint64), batch.image[said]))
+        waiting = side_by_side(state[1], fresh)
+        if len(waiting.keys) <= max(WAITING, len(state[0].keys) // 2):
+            return state[0], waiting
+        return keyed_sketches(*side_by_side(state[0], waiting)), no_sketches()
 
-    def merge(self, left: KeyedSketches, right: KeyedSketches) -> KeyedSketches:
-        both = np.concatenate([left.keys, right.keys]), np.concatenate([left.hashes, right.hashes])
-        return keyed_sketches(*both)
+    def merge(
+        self, left: tuple[KeyedSketches, KeyedSketches], right: tuple[KeyedSketches, KeyedSketches]
+    ) -> tuple[KeyedSketches, KeyedSketches]:
+        return keyed_sketches(*side_by_side(*left, *right)), no_sketches()
 
-    def result(self, state: KeyedSketches) -> dict[int, tuple[int, ...]]:
-        return {int(key): tuple(state.sketch(int(key)).tolist()) for key in np.unique(state.keys)}
+    def result(self, state: tuple[KeyedSketches, KeyedSketches]) -> dict[int, bytes]:
+        whole = keyed_sketches(*side_by_side(*state))
+        return {int(key): sketch_bytes(whole.sketch(int(key))) for key in np.unique(whole.keys)}
 
 
 def annotation_figures() -> dict[str, Figure]:

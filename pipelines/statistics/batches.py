@@ -6,8 +6,9 @@ Columns that an older dataset lacks are read as unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from schemas.tfexample import FLAGS
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
 
-ROWS = 1 << 17
+ROWS = 1 << 16
 BOX, LABEL, ABSENT = 0, 1, 2
 UNKNOWN = -1
 SIDES = ("ymin", "xmin", "ymax", "xmax")
@@ -31,12 +32,21 @@ DETAILS = ("segmentation", "keypoints", "parts")
 
 
 @dataclass(frozen=True, slots=True)
-class RowGroup:
-    """One row group of one table: the dataset's number, the file, and the group's number in it."""
+class RowGroups:
+    """Some row groups of one table, one behind the other: about `ROWS` rows, or one large group.
+
+    Attributes:
+        dataset: its number.
+        path: of the file.
+        first, last: numbers of the first group and of the one behind the last.
+        row: number of the first row in the file.
+    """
 
     dataset: int
     path: str
-    number: int
+    first: int
+    last: int
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ class IndexBatch:
         captions: bool[N], whether there are any.
         content: uint64[N, 2], the first 16 bytes of the sha256.
         has_content: bool[N], whether the sha256 is known.
-        row: int64[N], number of the row in its row group.
+        row: int64[N], number of the row in the file.
     """
 
     image: Hashes
@@ -116,8 +126,8 @@ INDEX_COLUMNS = (
 _DICTIONARIES = ("image_id", "kind", "source", "format", "captions", *DETAILS)
 
 
-def row_groups(dataset: int, path: str) -> list[RowGroup]:
-    """The row groups of a Parquet file that hold rows.
+def row_groups(dataset: int, path: str) -> list[RowGroups]:
+    """The row groups of a Parquet file, small ones together.
 
     Raises:
         FormatError: it is missing or no Parquet file.
@@ -127,38 +137,56 @@ def row_groups(dataset: int, path: str) -> list[RowGroup]:
             metadata = pq.read_metadata(stream)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path}: cannot be read ({error}); convert the dataset again") from error
-    numbers = range(metadata.num_row_groups)
-    return [RowGroup(dataset, path, number) for number in numbers if metadata.row_group(number).num_rows]
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    found, first, row, held = [], 0, 0, 0
+    for number, size in enumerate(sizes):
+        if held and held + size > ROWS:
+            found.append(RowGroups(dataset, path, first, number, row))
+            first, row, held = number, row + held, 0
+        held += size
+    return [*found, RowGroups(dataset, path, first, len(sizes), row)] if held else found
 
 
-def read_annotations(group: RowGroup, rows: int = ROWS) -> Iterator[AnnotationBatch]:
-    """The rows of a row group of an annotations table, so many at once."""
-    for columns in _read(group, ANNOTATION_COLUMNS, rows):
-        yield annotation_batch(columns, group.dataset)
+def read_annotations(groups: RowGroups, rows: int = ROWS) -> Iterator[AnnotationBatch]:
+    """The rows of row groups of an annotations table, so many at once."""
+    for columns in _read(groups, ANNOTATION_COLUMNS, rows):
+        yield annotation_batch(columns, groups.dataset)
 
 
-def read_index(group: RowGroup, rows: int = ROWS) -> Iterator[IndexBatch]:
-    """The rows of a row group of an index, so many at once."""
-    first = 0
-    for columns in _read(group, INDEX_COLUMNS, rows):
-        batch = index_batch(columns, group.dataset, first)
+def read_index(groups: RowGroups, rows: int = ROWS) -> Iterator[IndexBatch]:
+    """The rows of row groups of an index, so many at once."""
+    first = groups.row
+    for columns in _read(groups, INDEX_COLUMNS, rows):
+        batch = index_batch(columns, groups.dataset, first)
         first += len(batch.image)
         yield batch
 
 
-def _read(group: RowGroup, wanted: Sequence[str], rows: int) -> Iterator[dict[str, pa.Array]]:
+def _read(groups: RowGroups, wanted: Sequence[str], rows: int) -> Iterator[dict[str, pa.Array]]:
     try:
-        with storage.opened(group.path) as stream:
+        with storage.opened(groups.path) as stream:
             metadata = pq.read_metadata(stream)
             there = [name for name in wanted if name in metadata.schema.names]
             if "image_id" not in there:
-                raise FormatError(f"{group.path}: it has no column image_id; expected a table of `wordtree convert`")
+                raise FormatError(f"{groups.path}: it has no column image_id; expected a table of `wordtree convert`")
             coded = [name for name in _DICTIONARIES if name in there]
             file = pq.ParquetFile(stream, metadata=metadata, read_dictionary=coded)
-            for batch in file.iter_batches(rows, row_groups=[group.number], columns=there, use_threads=False):
-                yield {name: batch.column(name) for name in there}
+            numbers = list(range(groups.first, groups.last))
+            yield from _joined(file.iter_batches(rows, row_groups=numbers, columns=there, use_threads=False), rows)
     except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{group.path}: cannot be read ({error}); convert the dataset again") from error
+        raise FormatError(f"{groups.path}: cannot be read ({error}); convert the dataset again") from error
+
+
+def _joined(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[dict[str, pa.Array]]:
+    """Columns of about so many rows: what Parquet gives ends with each row group."""
+    held: list[pa.RecordBatch] = []
+    for batch in chain(batches, (None,)):
+        if held and (batch is None or sum(map(len, held)) + len(batch) > rows):
+            table = pa.Table.from_batches(held).unify_dictionaries().combine_chunks()
+            yield {name: table[name].chunk(0) for name in table.column_names}
+            held = []
+        if batch is not None and len(batch):
+            held.append(batch)
 
 
 def annotation_batch(columns: dict[str, pa.Array], dataset: int) -> AnnotationBatch:
@@ -183,7 +211,7 @@ def annotation_batch(columns: dict[str, pa.Array], dataset: int) -> AnnotationBa
 
 
 def index_batch(columns: dict[str, pa.Array], dataset: int, first: int = 0) -> IndexBatch:
-    """The arrays of some rows of an index; `first` is the number of the first row in its row group."""
+    """The arrays of some rows of an index; `first` is the number of the first row in the file."""
     n = len(columns["image_id"])
     content, has_content = _contents(columns.get("sha256"), n)
     return IndexBatch(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.statistics.results import DatasetStatistics
-from pipelines.statistics.sketches import distinct, smallest
+from pipelines.statistics.sketches import distinct, sketch_of, smallest
 from schemas.manifest import ClassEntry
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def tree_counts(
                 lost += sum(numbers)
         for class_id, sketch in found.annotations.class_images.items():
             if class_id in nodes:
-                sketches.setdefault(nodes[class_id], []).append(np.array(sketch, np.uint64))
+                sketches.setdefault(nodes[class_id], []).append(sketch_of(sketch))
     below = own.copy()
     united: dict[int, np.ndarray] = {}
     for node in range(len(tree) - 1, -1, -1):  # children come behind their parents

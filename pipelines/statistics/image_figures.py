@@ -15,6 +15,7 @@ from pipelines.statistics.keyed_counts import (
     KeyedCounts,
     as_dict,
     count_keys,
+    distinct_sorted,
     key_pair,
     merge_counts,
     no_counts,
@@ -90,7 +91,7 @@ class TopPairs(msgspec.Struct, frozen=True):
 def _present(group: ImageGroup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(image row, class id), each pair once, ascending: what is present in each image."""
     said = (group.annotations["what"] != ABSENT) & (group.row >= 0)
-    keys = np.unique(pair_key(group.row[said], np.maximum(group.annotations["class_id"][said], 0)))
+    keys = distinct_sorted(pair_key(group.row[said], np.maximum(group.annotations["class_id"][said], 0)))
     return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 

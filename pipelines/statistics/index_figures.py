@@ -16,7 +16,7 @@ from pipelines.statistics.keyed_counts import (
     no_counts,
     pair_key,
 )
-from pipelines.statistics.sketches import distinct, smallest
+from pipelines.statistics.sketches import distinct, sketch_bytes, smallest
 from pipelines.statistics.string_hash import Hashes
 
 
@@ -34,7 +34,7 @@ class Contents(msgspec.Struct, frozen=True):
 
     distinct: int
     exact: bool
-    sketch: tuple[int, ...]
+    sketch: bytes
 
 
 class Images(Figure[IndexBatch, tuple[int, ...], ImageCounts]):
@@ -109,7 +109,7 @@ class DistinctContents(Figure[IndexBatch, Hashes, Contents]):
         return smallest(np.concatenate([left, right]))
 
     def result(self, state: Hashes) -> Contents:
-        return Contents(*distinct(state), tuple(state.tolist()))
+        return Contents(*distinct(state), sketch_bytes(state))
 
 
 def index_figures() -> dict[str, Figure]:

@@ -28,11 +28,27 @@ from apache_beam.pvalue import PCollection
 from pipelines import storage
 from pipelines.beam_options import make_pipeline
 from pipelines.statistics.annotation_figures import annotation_figures
-from pipelines.statistics.batches import AnnotationBatch, IndexBatch, RowGroup, read_annotations, read_index, row_groups
+from pipelines.statistics.batches import (
+    AnnotationBatch,
+    IndexBatch,
+    RowGroups,
+    read_annotations,
+    read_index,
+    row_groups,
+)
 from pipelines.statistics.figure import Figure, Figures
 from pipelines.statistics.image_figures import image_figures
 from pipelines.statistics.index_figures import index_figures
-from pipelines.statistics.joined import ImageGroup, annotation_records, image_records, in_parts, join_images, part_bits
+from pipelines.statistics.joined import (
+    ImageGroup,
+    annotation_records,
+    fetched,
+    image_records,
+    in_parts,
+    join_images,
+    part_bits,
+    put_aside,
+)
 from pipelines.statistics.reject_figures import Piece, Rejects, pieces, read_lines
 from pipelines.statistics.results import DatasetStatistics, OfAnnotations, OfImages, OfIndex, Statistics, decode, encode
 from pipelines.statistics.same_bytes import Equals, content_records, join_contents
@@ -54,13 +70,15 @@ class Task:
         rejects: pieces of all rejects.jsonl.
         images: of each dataset, as its manifest counts them.
         work: folder for the result, which every worker can write to.
+        aside: folder for rows on their way to other rows of their image; "" to let the runner keep them.
     """
 
-    annotations: tuple[RowGroup, ...]
-    index: tuple[RowGroup, ...]
+    annotations: tuple[RowGroups, ...]
+    index: tuple[RowGroups, ...]
     rejects: tuple[Piece, ...]
     images: tuple[int, ...]
     work: str
+    aside: str = ""
 
     def figures(self) -> dict[str, Figure[Any, Any, Any]]:
         """The figures by what they are counted over."""
@@ -96,63 +114,67 @@ class Combine(beam.CombineFn):
 
 
 class ReadAnnotations(beam.DoFn):
-    """(dataset, batch) of each row group."""
+    """(dataset, batch) of some row groups."""
 
-    def process(self, element: RowGroup) -> Iterator[tuple[int, AnnotationBatch]]:
+    def process(self, element: RowGroups) -> Iterator[tuple[int, AnnotationBatch]]:
         for batch in read_annotations(element):
             yield element.dataset, batch
 
 
 class ReadIndex(beam.DoFn):
-    """(row group, batch) of each row group."""
+    """(dataset, batch) of some row groups."""
 
-    def process(self, element: RowGroup) -> Iterator[tuple[RowGroup, IndexBatch]]:
+    def process(self, element: RowGroups) -> Iterator[tuple[int, IndexBatch]]:
         for batch in read_index(element):
-            yield element, batch
+            yield element.dataset, batch
 
 
 class SplitAnnotations(beam.DoFn):
     """((dataset, part), compact rows) of a batch."""
 
-    def __init__(self, bits: Sequence[int]) -> None:
-        self._bits = bits
+    def __init__(self, bits: Sequence[int], aside: str) -> None:
+        self._bits, self._aside = bits, aside
 
     def process(self, element: tuple[int, AnnotationBatch]) -> Iterator[tuple[tuple[int, int], bytes]]:
         dataset, batch = element
         for part, rows in in_parts(batch.image, annotation_records(batch), self._bits[dataset]):
-            yield (dataset, part), rows
+            yield (dataset, part), put_aside(rows, self._aside)
 
 
 class SplitIndex(beam.DoFn):
     """((dataset, part), compact rows) of a batch."""
 
-    def __init__(self, bits: Sequence[int]) -> None:
-        self._bits = bits
+    def __init__(self, bits: Sequence[int], aside: str) -> None:
+        self._bits, self._aside = bits, aside
 
-    def process(self, element: tuple[RowGroup, IndexBatch]) -> Iterator[tuple[tuple[int, int], bytes]]:
-        group, batch = element
-        for part, rows in in_parts(batch.image, image_records(batch), self._bits[group.dataset]):
-            yield (group.dataset, part), rows
+    def process(self, element: tuple[int, IndexBatch]) -> Iterator[tuple[tuple[int, int], bytes]]:
+        dataset, batch = element
+        for part, rows in in_parts(batch.image, image_records(batch), self._bits[dataset]):
+            yield (dataset, part), put_aside(rows, self._aside)
 
 
 class SplitContents(beam.DoFn):
     """(part, compact rows) of a batch, by content."""
 
-    def __init__(self, bits: int) -> None:
-        self._bits = bits
+    def __init__(self, bits: int, aside: str) -> None:
+        self._bits, self._aside = bits, aside
 
-    def process(self, element: tuple[RowGroup, IndexBatch]) -> Iterator[tuple[int, bytes]]:
-        group, batch = element
-        rows = content_records(batch, group)
-        yield from in_parts(rows["high"], rows, self._bits)
+    def process(self, element: tuple[int, IndexBatch]) -> Iterator[tuple[int, bytes]]:
+        dataset, batch = element
+        rows = content_records(batch, dataset)
+        for part, mine in in_parts(rows["high"], rows, self._bits):
+            yield part, put_aside(mine, self._aside)
 
 
 class Join(beam.DoFn):
     """(dataset, group of images) of a part."""
 
+    def __init__(self, aside: str) -> None:
+        self._aside = aside
+
     def process(self, element: tuple[tuple[int, int], dict[str, Iterable[bytes]]]) -> Iterator[tuple[int, ImageGroup]]:
         (dataset, _), rows = element
-        yield dataset, join_images(rows[INDEX], rows[ANNOTATIONS])
+        yield dataset, join_images(fetched(rows[INDEX], self._aside), fetched(rows[ANNOTATIONS], self._aside))
 
 
 class WriteResult(beam.DoFn):
@@ -190,7 +212,7 @@ def together(task: Task, found: dict[tuple[str, int], Any]) -> Statistics:
 
 def build(pipeline: beam.Pipeline, task: Task) -> PCollection[str]:
     """The steps of the job, from nothing to the path of its result."""
-    figures = task.figures()
+    figures, aside = task.figures(), task.aside
     bits = [part_bits(images) for images in task.images]
     annotations = (
         pipeline
@@ -209,20 +231,19 @@ def build(pipeline: beam.Pipeline, task: Task) -> PCollection[str]:
     )
     groups = (
         {
-            INDEX: index | "index rows by image" >> beam.ParDo(SplitIndex(bits)),
-            ANNOTATIONS: annotations | "annotation rows by image" >> beam.ParDo(SplitAnnotations(bits)),
+            INDEX: index | "index rows by image" >> beam.ParDo(SplitIndex(bits, aside)),
+            ANNOTATIONS: annotations | "annotation rows by image" >> beam.ParDo(SplitAnnotations(bits, aside)),
         }
         | "meet" >> beam.CoGroupByKey()
-        | "join" >> beam.ParDo(Join())
+        | "join" >> beam.ParDo(Join(aside))
     )
     contents = (
         index
-        | "contents" >> beam.ParDo(SplitContents(part_bits(sum(task.images))))
+        | "contents" >> beam.ParDo(SplitContents(part_bits(sum(task.images)), aside))
         | "group contents" >> beam.GroupByKey()
-        | "join contents" >> beam.Map(lambda pair: (0, join_contents(pair[1])))
+        | "join contents" >> beam.Map(lambda pair: (0, join_contents(fetched(pair[1], aside))))
     )
-    by_dataset = index | "number of the dataset" >> beam.Map(lambda pair: (pair[0].dataset, pair[1]))
-    batches = {ANNOTATIONS: annotations, INDEX: by_dataset, IMAGES: groups, REJECTS: lines, CONTENTS: contents}
+    batches = {ANNOTATIONS: annotations, INDEX: index, IMAGES: groups, REJECTS: lines, CONTENTS: contents}
     results = [
         rows
         | f"count {kind}" >> beam.CombinePerKey(Combine(figures[kind]))
@@ -238,20 +259,20 @@ def build(pipeline: beam.Pipeline, task: Task) -> PCollection[str]:
     )
 
 
-def make_task(datasets: Sequence[DatasetFiles], work: str) -> Task:
-    """What is to be read of the datasets.
+def make_task(datasets: Sequence[DatasetFiles], work: str, *, aside: str = "") -> Task:
+    """What is to be read of the datasets; folders as in `Task`.
 
     Raises:
         FormatError: a table is missing or damaged.
     """
-    tables: dict[str, list[RowGroup]] = {ANNOTATIONS: [], INDEX: []}
+    tables: dict[str, list[RowGroups]] = {ANNOTATIONS: [], INDEX: []}
     rejects: list[Piece] = []
     for number, files in enumerate(datasets):
         for kind, groups in tables.items():
             groups += row_groups(number, storage.join(files.path, f"{files.manifest.split}.{kind}.parquet"))
         rejects += pieces(number, storage.join(files.path, REJECTS_NAME))
     images = tuple(files.manifest.counts.images_written for files in datasets)
-    return Task(tuple(tables[ANNOTATIONS]), tuple(tables[INDEX]), tuple(rejects), images, work)
+    return Task(tuple(tables[ANNOTATIONS]), tuple(tables[INDEX]), tuple(rejects), images, work, aside)
 
 
 def count(
@@ -269,7 +290,7 @@ def count(
         ConfigError: for flags that Beam does not know, and for those that its runner misses.
         FormatError: a table is missing or damaged.
     """
-    from pipelines.convert import _importable_by_workers
+    from pipelines.running import holds_groups_in_memory, importable_by_workers
 
     pipeline = make_pipeline(beam_args, workers=workers)
     with ExitStack() as stack:
@@ -277,8 +298,11 @@ def count(
             storage.make_folder(work)
         else:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
-        task = make_task(datasets, work)
-        stack.enter_context(_importable_by_workers())
+        aside = ""
+        if holds_groups_in_memory(pipeline):
+            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
+        task = make_task(datasets, work, aside=aside)
+        stack.enter_context(importable_by_workers())
         try:
             with pipeline:
                 build(pipeline, task)

@@ -2,20 +2,24 @@
 
 The job sends compact rows, fixed-width records without strings, to partitions by the hash of the image; a partition is
 joined whole, so figures need no order of the files. No image's rows are ever cut in two.
+
+Local runners hold what they shuffle in memory, several times over. For them rows are put aside in files.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines import storage
 from pipelines.statistics.batches import AnnotationBatch, IndexBatch
 from pipelines.statistics.string_hash import Hashes
 
-IMAGES_PER_PART = 1 << 18
+IMAGES_PER_PART = 1 << 16
 ANNOTATION = np.dtype(
     [("image", "<u8"), ("class_id", "<i4"), ("what", "u1"), ("height", "<f4"), ("width", "<f4"), ("area", "<f4")]
 )
@@ -59,6 +63,21 @@ def image_records(batch: IndexBatch) -> NDArray[np.void]:
     rows["image"], rows["has_boxes"] = batch.image, batch.has_boxes
     rows["width"], rows["height"] = batch.width, batch.height
     return rows
+
+
+def put_aside(rows: bytes, folder: str) -> bytes:
+    """Rows in a file of their own; what passes the shuffle is its path. The rows themselves if `folder` is ""."""
+    if not folder:
+        return rows
+    path = storage.join(folder, f"rows-{uuid.uuid4().hex}")
+    storage.write_bytes(path, rows, folder)
+    return path.encode()
+
+
+def fetched(values: Iterable[bytes], folder: str) -> Iterator[bytes]:
+    """The rows of `put_aside`; the values themselves if `folder` is ""."""
+    for value in values:
+        yield storage.read_bytes(value.decode()) if folder else value
 
 
 def in_parts(hashes: Hashes, rows: NDArray[np.void], bits: int) -> Iterator[tuple[int, bytes]]:

@@ -67,6 +67,12 @@ def merge_counts(left: KeyedCounts, right: KeyedCounts) -> KeyedCounts:
     return KeyedCounts(keys, counts)
 
 
+def distinct_sorted(values: Keys) -> Keys:
+    """The different values, ascending. Sorting is faster here than NumPy's hashing of many different numbers."""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) else values
+
+
 def as_dict(counts: KeyedCounts) -> dict[int, tuple[int, ...]]:
     """Key to its counts, by rising key."""
     return {key: tuple(row) for key, row in zip(counts.keys.tolist(), counts.counts.tolist(), strict=True)}

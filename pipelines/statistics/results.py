@@ -21,7 +21,7 @@ class OfAnnotations(msgspec.Struct, frozen=True):
     flags: tuple[int, ...]
     centres: tuple[int, ...]
     shares: tuple[int, ...]
-    class_images: Mapping[int, tuple[int, ...]]
+    class_images: Mapping[int, bytes]
 
 
 class OfIndex(msgspec.Struct, frozen=True):

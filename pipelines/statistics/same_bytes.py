@@ -12,19 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.batches import IndexBatch, RowGroup
+from pipelines.statistics.batches import IndexBatch
 from pipelines.statistics.figure import Figure
 
-CONTENT = np.dtype([("high", "<u8"), ("low", "<u8"), ("dataset", "<i4"), ("group", "<i4"), ("row", "<i8")])
+CONTENT = np.dtype([("high", "<u8"), ("low", "<u8"), ("dataset", "<i4"), ("row", "<i8")])
 EXAMPLES = 12
 PLACES = 6
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """An image by dataset, row group of its index and row in it."""
+    """An image by dataset and row of its index."""
 
     dataset: int
-    group: int
     row: int
 
 
@@ -57,18 +56,18 @@ Example = tuple[int, int, int, tuple[Place, ...]]  # high, low, images, places
 State = tuple[NDArray[np.int64], tuple[Example, ...]]
 
 
-def content_records(batch: IndexBatch, group: RowGroup) -> NDArray[np.void]:
-    """The compact rows of those whose sha256 is known."""
+def content_records(batch: IndexBatch, dataset: int) -> NDArray[np.void]:
+    """The compact rows of the images whose sha256 is known."""
     rows = np.empty(int(batch.has_content.sum()), CONTENT)
     rows["high"], rows["low"] = batch.content[batch.has_content].T
-    rows["dataset"], rows["group"], rows["row"] = group.dataset, group.number, batch.row[batch.has_content]
+    rows["dataset"], rows["row"] = dataset, batch.row[batch.has_content]
     return rows
 
 
 def join_contents(rows: Iterable[bytes]) -> NDArray[np.void]:
     """The rows of a partition in a fixed order, whatever order they come in."""
     found = np.frombuffer(b"".join(rows), CONTENT)
-    return found[np.lexsort((found["row"], found["group"], found["dataset"], found["low"], found["high"]))]
+    return found[np.lexsort((found["row"], found["dataset"], found["low"], found["high"]))]
 
 
 class Equals(Figure[NDArray[np.void], State, SameBytes]):
@@ -115,5 +114,5 @@ class Equals(Figure[NDArray[np.void], State, SameBytes]):
 
 
 def _example(rows: NDArray[np.void]) -> Example:
-    places = tuple(Place(int(r["dataset"]), int(r["group"]), int(r["row"])) for r in rows[:PLACES])
+    places = tuple(Place(int(r["dataset"]), int(r["row"])) for r in rows[:PLACES])
     return int(rows["high"][0]), int(rows["low"][0]), len(rows), places

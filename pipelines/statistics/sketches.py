@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.keyed_counts import KeyedCounts, count_keys, merge_counts, no_counts
+from pipelines.statistics.keyed_counts import KeyedCounts, count_keys, distinct_sorted, merge_counts, no_counts
 from pipelines.statistics.string_hash import Hashes
 
 K = 1024
@@ -32,7 +32,7 @@ _EDGES = np.array([_LEAST * _GROWTH**n for n in range(math.ceil(math.log(_MOST /
 
 def smallest(hashes: Hashes, k: int = K) -> Hashes:
     """The k smallest different hashes, ascending: a sketch. Of two sketches together: the sketch of both."""
-    return np.unique(hashes)[:k]
+    return distinct_sorted(hashes)[:k]
 
 
 def distinct(sketch: Hashes, k: int = K) -> tuple[int, bool]:
@@ -40,6 +40,16 @@ def distinct(sketch: Hashes, k: int = K) -> tuple[int, bool]:
     if len(sketch) < k:
         return len(sketch), True
     return round((k - 1) / (int(sketch[k - 1]) / 2.0**64)), False
+
+
+def sketch_bytes(sketch: Hashes) -> bytes:
+    """A sketch as it stands in results: eight bytes a hash, the lowest first; `sketch_of` gives it back."""
+    return sketch.astype("<u8").tobytes()
+
+
+def sketch_of(data: bytes) -> Hashes:
+    """The sketch of `sketch_bytes`."""
+    return np.frombuffer(data, "<u8").astype(np.uint64)
 
 
 class KeyedSketches(NamedTuple):
@@ -70,18 +80,19 @@ def keyed_sketches(keys: NDArray[np.uint64], hashes: Hashes, k: int = K) -> Keye
     return KeyedSketches(keys[rank < k], hashes[rank < k])
 
 
-def add_to_sketches(state: KeyedSketches, keys: NDArray[np.uint64], hashes: Hashes, k: int = K) -> KeyedSketches:
-    """The sketches after more rows. What cannot be among the k smallest of its key is dropped before the sorting."""
-    if len(state.keys):
-        ends = np.searchsorted(state.keys, keys, side="right")
-        full = ends - np.searchsorted(state.keys, keys) >= k
-        bound = np.where(full, state.hashes[np.maximum(ends - 1, 0)], np.uint64(2**64 - 1))
-        hopeful = hashes < bound
-        hopeful |= ~full
-        keys, hashes = keys[hopeful], hashes[hopeful]
-    if not len(keys):
-        return state
-    return keyed_sketches(np.concatenate([state.keys, keys]), np.concatenate([state.hashes, hashes]), k)
+def hopeful(state: KeyedSketches, rows: KeyedSketches, k: int = K) -> KeyedSketches:
+    """Those of some rows, in any order, that may be among the k smallest of their key."""
+    if not len(state.keys):
+        return rows
+    ends = np.searchsorted(state.keys, rows.keys, side="right")
+    full = ends - np.searchsorted(state.keys, rows.keys) >= k
+    kept = ~full | (rows.hashes < state.hashes[np.maximum(ends - 1, 0)])
+    return KeyedSketches(rows.keys[kept], rows.hashes[kept])
+
+
+def side_by_side(*parts: KeyedSketches) -> KeyedSketches:
+    """The rows of all, not in order: for `keyed_sketches`."""
+    return KeyedSketches(np.concatenate([part.keys for part in parts]), np.concatenate([part.hashes for part in parts]))
 
 
 class QuantileState(NamedTuple):

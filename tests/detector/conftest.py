@@ -6,12 +6,11 @@ import hashlib
 from io import BytesIO
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from schemas.arrow import INDEX_SCHEMA
+from schemas.arrow import index_row, index_table
 from schemas.boxes import Box
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
@@ -82,21 +81,11 @@ def write_dataset(path, records, classes, *, has_boxes, tree_digest="", source="
     name, offset, rows, data = "train-00000-of-00001.tfrecord", 0, [], b""
     for record in records:
         framed = frame(encode_record(record))
-        rows.append(
-            {
-                "image_id": record.image_id,
-                "shard": name,
-                "offset": offset,
-                "length": len(framed),
-                "sha256": "",
-                "width": record.width,
-                "height": record.height,
-            }
-        )
+        rows.append(index_row(record, name, offset, len(framed)))
         data += framed
         offset += len(framed)
     (path / name).write_bytes(data)
-    pq.write_table(pa.Table.from_pylist(rows, INDEX_SCHEMA), path / "train.index.parquet")
+    pq.write_table(index_table(rows), path / "train.index.parquet")
     manifest = Manifest(
         source=source,
         split="train",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from detector.draw import (
     CUT,
+    TINT,
     DrawnBox,
     _common,
     _luminance,
@@ -21,6 +22,7 @@ from detector.draw import (
     enlarged,
     fit_caption,
     ink_on,
+    tint_masks,
 )
 from schemas.boxes import Box
 
@@ -144,3 +146,27 @@ def test_contact_sheet_has_a_cell_for_every_picture():
         contact_sheet([GREY], ["a", "b"])
     with pytest.raises(ValueError, match="0 columns"):
         contact_sheet([GREY], ["a"], 0)
+
+
+def test_a_mask_is_tinted_inside_and_has_an_outline():
+    image = Image.new("RGB", (40, 30), (100, 100, 100))
+    mask = np.zeros((30, 40), np.uint8)
+    mask[10:20, 5:25] = 3
+    tinted = np.asarray(tint_masks(image, [(mask, "k")]))
+    assert (tinted[mask == 0] == 100).all()
+    assert tuple(tinted[10, 5]) == tuple(tinted[19, 24]) == colour_of("k")
+    inner = np.array([100 + (c - 100) * TINT for c in colour_of("k")])
+    assert abs(tinted[15, 15] - inner).max() <= 1
+    assert image.getcolors() == [(1200, (100, 100, 100))]
+
+
+def test_a_mask_over_the_whole_picture_has_no_outline():
+    tinted = tint_masks(Image.new("RGB", (9, 9)), [(np.ones((9, 9), np.uint8), "k")])
+    assert len(tinted.getcolors() or ()) == 1
+
+
+def test_points_are_dots_on_their_places():
+    box = DrawnBox(Box(0.1, 0.1, 0.9, 0.9), "", "k", points=((0.5, 0.25), (2.0, 2.0)))
+    drawn = draw_detections(Image.new("RGB", (400, 400)), [box])
+    assert drawn.getpixel((100, 200)) == colour_of("k")
+    assert drawn.getpixel((200, 200)) == (0, 0, 0)

@@ -1,16 +1,21 @@
-"""Contact sheets: captions that can be read, and classes found by any of their names."""
+"""Contact sheets: captions that can be read, classes found by any of their names, pictures and marks of every kind."""
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
+
+import numpy as np
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from detector import inspect
 from detector.dataset import open_dataset
 from detector.inspect import CAPTION_LETTERS, CAPTION_ROOM, dataset_sheet, fitted_caption
+from schemas.boxes import Box
 from schemas.errors import InputError
 from schemas.manifest import ClassEntry
-from schemas.record import ImageLabel, ImageRecord
+from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part
 from tests.detector.conftest import draw, png
 
 
@@ -70,3 +75,99 @@ def test_long_caption_loses_whole_words_and_says_so():
     assert set(cut.removesuffix(" … · val_17").replace(",", "").split()) <= set(["bald", "no", "golden", "eagle"])
     assert fitted_caption("x" * 99, "y" * 99).startswith("…yy")
     assert fitted_caption("", "short") == "short"
+
+
+def record_of(boxes=(), labels=(), encoded=None, **fields):
+    """One image of 32 x 32."""
+    known = {"image_id": "one", "source": "test", "uri": "x", "filename": "x", "has_boxes": bool(boxes)}
+    known |= {"height": 32, "width": 32, "format": "png"}
+    data = png(Image.new("RGB", (32, 32), "teal")) if encoded is None else encoded
+    return ImageRecord(**known | fields, boxes=tuple(boxes), labels=tuple(labels), encoded=data)
+
+
+def test_crowds_difficult_ones_groups_and_depictions_are_called_so(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(inspect, "draw_detections", lambda image, boxes, truths: drawn.extend([*boxes, *truths]))
+    box = BoxAnnotation(
+        box=Box(0, 0, 1, 1),
+        label="dog",
+        is_crowd=True,
+        is_difficult=True,
+        is_group_of=False,
+        is_depiction=True,
+        keypoints=(Keypoint(0.5, 0.25, 2), Keypoint(0.0, 0.0, 0), Keypoint(0.75, 1.0, 1)),
+        parts=(Part("head", Box(0.1, 0.1, 0.4, 0.4)),),
+    )
+    inspect._drawn(record_of([box]), {"dog": "Dog"})
+    assert [row.caption for row in drawn] == ["Dog crowd difficult depiction", "head"]
+    assert drawn[0].points == ((0.5, 0.25), (0.75, 1.0))  # what is not labelled is no point
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (ImageLabel(label="dog"), "Dog"),
+        (ImageLabel(label="dog", present=False, confidence=0.0), "no Dog"),
+        (ImageLabel(label="dog", confidence=0.625), "Dog 0.62"),
+        (ImageLabel(label="cat"), "cat"),
+    ],
+)
+def test_labels_tell_absence_and_doubt(label, words):
+    assert inspect.label_words(label, {"dog": "Dog"}) == words
+
+
+def test_masks_come_from_polygons_run_lengths_and_pngs_of_any_size():
+    square = np.zeros((32, 32), np.uint8)
+    square[8:24, 4:20] = 1
+    polygon = BoxAnnotation(box=Box(0, 0, 1, 1), label="a", segmentation="[[4, 8, 20, 8, 20, 24, 4, 24]]")
+    lengths = json.dumps({"size": [32, 32], "counts": _runs(square)})
+    runs = BoxAnnotation(box=Box(0, 0, 1, 1), label="a", segmentation=lengths)
+    small = BoxAnnotation(box=Box(0, 0, 1, 1), label="a", mask=png(Image.fromarray(square[2::4, 2::4] * 7)))
+    for box in (polygon, runs, small):
+        assert (inspect.mask_of(box, 32, 32) != 0).tolist() == (square != 0).tolist()
+    for text in ("", "{", '{"size": [3, 3], "counts": [9]}'):
+        assert inspect.mask_of(BoxAnnotation(box=Box(0, 0, 1, 1), label="a", segmentation=text), 32, 32) is None
+    assert inspect.mask_of(BoxAnnotation(box=Box(0, 0, 1, 1), label="a", mask=b"no png"), 32, 32) is None
+
+
+def _runs(mask):
+    flat, runs, value = mask.T.ravel().tolist(), [], 0
+    while flat:
+        long = next((n for n, pixel in enumerate(flat) if pixel != value), len(flat))
+        runs.append(long)
+        flat, value = flat[long:], 1 - value
+    return runs
+
+
+def test_pictures_of_any_kind_are_shown():
+    deep = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    shown = np.asarray(inspect.decoded(record_of(encoded=png(Image.fromarray(deep)))))[..., 0]
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert np.all(np.diff(shown.ravel().astype(int)) >= 0)
+    buffer = BytesIO()
+    Image.new("CMYK", (32, 32), (0, 255, 255, 0)).save(buffer, "JPEG")
+    assert inspect.decoded(record_of(encoded=buffer.getvalue())).mode == "RGB"
+    for broken in (b"", b"<html>", png(Image.new("RGB", (32, 32)))[:60]):
+        assert inspect.decoded(record_of(encoded=broken)).getcolors() == [(1024, inspect.DAMAGED)]
+
+
+def test_a_sheet_of_every_kind_of_record_is_drawn(make_dataset, tmp_path):
+    boxed = BoxAnnotation(
+        box=Box(0.2, 0.2, 0.8, 0.8),
+        label="dog",
+        class_id=1,
+        segmentation="[[8, 8, 24, 8, 24, 24]]",
+        keypoints=(Keypoint(0.5, 0.5, 2),),
+        parts=(Part("head", Box(0.2, 0.2, 0.4, 0.4)),),
+    )
+    records = [
+        record_of([boxed], image_id="boxed"),
+        record_of(labels=[ImageLabel(label="dog", class_id=1, confidence=0.4)], image_id="labelled"),
+        record_of(image_id="captioned", captions=(Caption("a dog on a hill", "7"),)),
+        record_of(encoded=b"cut", image_id="broken"),
+        record_of(image_id="background", has_boxes=True),
+    ]
+    path = make_dataset(tmp_path / "all", records, [ClassEntry(id=1, label="dog")], has_boxes=True)
+    sheet, shown = dataset_sheet(open_dataset(str(path)), count=9)
+    assert shown == 5
+    assert sheet.getpixel((218, 128)) != (0, 128, 128)  # the outline and tint of the first picture

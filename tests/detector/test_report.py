@@ -9,7 +9,6 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,10 +17,11 @@ from detector.report import write_report
 from detector.report.inputs import DatasetFacts, Missing, check_inputs, read_inputs
 from detector.report.pictures import _drawn
 from detector.report.truths import truths_of_images
-from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
+from schemas.arrow import annotations_table, index_row, index_table
 from schemas.boxes import Box
 from schemas.errors import InputError, OutputError
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
+from schemas.record import BoxAnnotation, ImageRecord
 from wordtree.tree import WordTree
 from wordtree.tree_formats import names_text, tree_text
 
@@ -124,26 +124,27 @@ def pictures(tmp_path):
 def write_rows(folder, images, boxes, **manifest):
     """A dataset directory with rows and a manifest, without shards: `boxes` are (image, wnid, label, box, crowd)."""
     folder.mkdir()
-    index = [
-        {"image_id": str(number), "shard": "s", "offset": 0, "length": 1, "width": 40, "height": 30}
-        | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    records = [
+        ImageRecord(
+            image_id=str(number),
+            source="x",
+            uri="",
+            filename="",
+            has_boxes=True,
+            height=30,
+            width=40,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            boxes=tuple(
+                BoxAnnotation(box=box, label=label, class_id=1, wnid=wnid, is_crowd=crowd)
+                for image, wnid, label, box, crowd in boxes
+                if image == number
+            ),
+        )
         for number, path in enumerate(images)
     ]
-    rows = [
-        {
-            "image_id": str(image),
-            "kind": "box",
-            "label": label,
-            "class_id": 1,
-            "wnid": wnid,
-            "presence": 1,
-            "verified": None,
-        }
-        | {"confidence": 1.0, "source": "", "annotation_id": "", "area": None, "is_crowd": crowd, **box._asdict()}
-        for image, wnid, label, box, crowd in boxes
-    ]
-    pq.write_table(pa.Table.from_pylist(index, INDEX_SCHEMA), folder / "train.index.parquet")
-    pq.write_table(pa.Table.from_pylist(rows, ANNOTATIONS_SCHEMA), folder / "train.annotations.parquet")
+    rows = [index_row(record, "s", 0, 1) for record in records]
+    pq.write_table(index_table(rows), folder / "train.index.parquet")
+    pq.write_table(annotations_table(records), folder / "train.annotations.parquet")
     counts = Counts(
         images_in=3,
         images_written=2,

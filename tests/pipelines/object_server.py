@@ -68,6 +68,7 @@ class ObjectServer:
         if isinstance(fault, (int, bytes)):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             request.status, body = (fault, refusal(fault)) if isinstance(fault, int) else (200, fault)
+            body = b"" if request.method == "HEAD" else body
             headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
             start(f"{request.status} {REASONS[request.status][0]}", headers)
             return [body]

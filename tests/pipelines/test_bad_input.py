@@ -257,7 +257,7 @@ def test_lost_rejects_are_made_again_and_told_again(coco: Coco, convert: Convert
         ({"images": None}, "`images` is null; expected a list"),
         ({"images": {}}, "`images` is an object; expected a list"),
         ({"categories": None}, "`categories` is null; expected a list"),
-        ({"categories": 5}, "`categories` is a number; expected a list"),
+        ({"categories": 5}, "`categories` is 5; expected a list"),
     ],
 )
 def test_a_wrong_coco_file_is_one_line(

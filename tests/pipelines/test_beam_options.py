@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import apache_beam as beam
@@ -138,6 +140,24 @@ def test_engines_on_this_machine_are_ours_and_those_elsewhere_are_beams() -> Non
     elsewhere = ("--runner=FlinkRunner", "--flink_master=localhost:8081")
     assert home(*elsewhere) == "apache_beam.runners.portability.flink_runner"
     assert home("--runner=FlinkRunner", "--environment_type=DOCKER").startswith("apache_beam.")
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"
+DOCUMENTED = [
+    shlex.split(command)
+    for block in re.findall(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    for command in block.replace("\\\n", " ").splitlines()
+    if command.startswith("wordtree")
+]
+
+
+@pytest.mark.parametrize("words", DOCUMENTED, ids=lambda words: words[words.index("--") + 1])
+def test_the_documented_commands_are_understood(words: list[str]) -> None:
+    assert len(DOCUMENTED) == 4
+    ours, beams = words[: words.index("--")], words[words.index("--") + 1 :]
+    workers = int(ours[ours.index("--workers") + 1]) if "--workers" in ours else 1
+    chosen = beam_options(beams, workers=workers)
+    assert f"--runner={chosen.view_as(StandardOptions).runner}" in beams
 
 
 def test_runner_and_workers_speak_past_the_proxy_of_the_web(monkeypatch: pytest.MonkeyPatch) -> None:

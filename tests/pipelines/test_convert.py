@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import pyarrow.parquet as pq
 import pytest
 
@@ -122,8 +124,10 @@ def test_the_directory_holds_what_the_manifest_says(mixed: Coco, convert: Conver
         "val.index.parquet",
     ]
     manifest = manifest_from_json((done.out / "manifest.json").read_text())
-    assert [(s.name, s.sha256, s.bytes) for s in manifest.shards] == [
-        (name, found[name], (done.out / name).stat().st_size) for name in sorted(found) if name.endswith(".tfrecord")
+    files = {name: (done.out / name).read_bytes() for name in sorted(found) if name.endswith(".tfrecord")}
+    assert [(s.name, s.crc32c, s.bytes) for s in manifest.shards] == [
+        (name, b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode(), len(data))
+        for name, data in files.items()
     ]
     assert sum(shard.records for shard in manifest.shards) == manifest.counts.images_written
     assert manifest.source_files[0].path.endswith("instances.json")

@@ -376,7 +376,7 @@ def test_what_contradicts_itself_is_refused(data: Path, val: Path, tmp_path: Pat
         run([data], [], tmp_path / "out", DuplicateOptions(near=40))
     with pytest.raises(ConfigError, match="--cap is 1"):
         run([data], [], tmp_path / "out", DuplicateOptions(cap=1))
-    with pytest.raises(ConfigError, match="--out is the dataset"):
+    with pytest.raises(ConfigError, match="is read from; give another folder"):
         run([data], [val], val, DROP)
     with pytest.raises(OutputError, match="holds another dataset"):
         run([data], [], val, DuplicateOptions())
@@ -431,3 +431,24 @@ def test_real_photos_of_ten_classes_are_not_taken_for_each_other(shared: Any, tm
     assert {frozenset(m["image_id"] for m in line["images"]) for line in found} == slow_clusters(sets["train"])
     leaks = {(line["image_id"], line["evaluation_image_id"]) for line in lines(tmp_path / "out" / "leaks.jsonl")}
     assert leaks == {(a.image_id, b.image_id) for a in sets["train"] for b in sets["val"] if same_picture(a, b)}
+
+
+def test_a_dataset_without_images_has_no_duplicates(tmp_path: Path, val: Path) -> None:
+    empty = write_dataset(tmp_path / "empty", [])
+    for policy in (DROP, MERGE):
+        done = run([empty], [val], tmp_path / policy.policy, policy)
+        assert (done.found["images"], done.found["clusters"], done.found["images_leaking"]) == (0, 0, 0)
+        assert rows(tmp_path / policy.policy, "index") == []
+    assert run([val], [empty], tmp_path / "against-nothing", DROP).found["images_leaking"] == 0
+    assert assemble(make_job(str(tmp_path / "drop"), str(tmp_path / "shards"))).manifest.counts.images_written == 0
+
+
+def test_a_dataset_is_never_its_own_output_even_with_force(data: Path, val: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    before = {path: path.read_bytes() for folder in (data, val) for path in folder.iterdir()}
+    for out in (data, val, tmp_path / "x" / ".." / "val"):
+        with pytest.raises(ConfigError, match="is read from; give another folder"):
+            find_duplicates([str(data)], [str(val)], str(out), DROP, force=True)
+    with pytest.raises(ConfigError, match="is read from; give another folder"):
+        find_duplicates([str(data), str(val)], [], str(tmp_path), DROP, force=True)
+    assert {path: path.read_bytes() for folder in (data, val) for path in folder.iterdir()} == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import io
 import json
 from collections.abc import Callable
@@ -308,10 +307,7 @@ def test_wrong_uses_are_told(coco: Coco, convert: Convert, tmp_path: Path) -> No
 
 def test_a_relabelled_dataset_keeps_its_boxes(coco: Coco, convert: Convert, tmp_path: Path) -> None:
     """Row-plane commands rewrite rows and copy source.json; the export follows the rows."""
-    try:
-        relabel = importlib.import_module("pipelines.row_plane.relabel")
-    except ImportError:
-        pytest.skip("no row plane")
+    relabel = pytest.importorskip("pipelines.row_plane.relabel")
     coco.image(1)
     coco.box(1, [1.5, 2, 3, 2.25], area=6.7)
     done = convert("coco", *coco.write())
@@ -321,3 +317,50 @@ def test_a_relabelled_dataset_keeps_its_boxes(coco: Coco, convert: Convert, tmp_
     assert_same(
         json.loads((tmp_path / "back.json").read_text()), json.loads((coco.folder / "instances.json").read_text())
     )
+
+
+def test_a_view_of_a_panoptic_dataset_gives_a_panoptic_file(convert: Convert, tmp_path: Path, jpeg: Any) -> None:
+    relabel = pytest.importorskip("pipelines.row_plane.relabel")
+    folder = tmp_path / "set"
+    source = panoptic_set(folder, jpeg)
+    words = ["--panoptic", folder / "panoptic.json", "--panoptic-maps", folder / "maps", "--images", folder / "images"]
+    done = convert("coco", *words, *NONE)
+    relabel.relabel(str(done.out), str(tmp_path / "view"), relabel.RelabelOptions(labels="none"))
+    export_coco(str(tmp_path / "view"), str(tmp_path / "back.json"))
+    assert_same(json.loads((tmp_path / "back.json").read_text()), source, "image_id")
+
+
+def test_generated_sets_come_back_field_by_field(coco: Coco, convert: Convert, tmp_path: Path) -> None:
+    """Boxes of any numbers inside the image, with fields of any name and kind."""
+    rng = np.random.default_rng(5)
+    kinds: list[Callable[[], Any]] = [
+        lambda: float(rng.normal() * 10.0 ** rng.integers(-20, 20)),
+        lambda: int(rng.integers(-(2**62), 2**62)),
+        lambda: [[1, 2.50], {"é": None, "]},{": '"\\ \n'}],
+        lambda: "".join(map(chr, rng.integers(32, 1000, 8))),
+        lambda: bool(rng.integers(2)),
+        lambda: None,
+    ]
+    names = ["score", "area2", "caption", "segmentation_id", "0", "", "é", "box", "image", "source"]
+
+    def more() -> dict[str, Any]:
+        chosen = rng.choice(len(names), rng.integers(0, 4), replace=False)
+        return {names[n]: kinds[rng.integers(len(kinds))]() for n in chosen}
+
+    for number in range(30):
+        coco.image(number * 7)
+        coco.images[-1] |= more()
+    for number in range(400):
+        x0, x1 = np.sort(rng.uniform(0, 8, 2)).tolist()
+        y0, y1 = np.sort(rng.uniform(0, 6, 2)).tolist()
+        digits = int(rng.integers(1, 17))
+        bbox = [round(n, digits) for n in (x0, y0, x1 - x0 + 0.05, y1 - y0 + 0.05)]
+        coco.box(int(rng.integers(30)) * 7, bbox, int(rng.choice([1, 18])), id=number * 10**9, area=rng.random() * 48)
+        coco.annotations[-1] |= more()
+    done = convert("coco", *coco.write(), "--shards", 3)
+    assert done.counts["rejected_by_reason"] == {}
+    assert done.counts["fixed_by_reason"]["box:clipped"] > 5
+    result = export_coco(str(done.out), str(tmp_path / "back.json"))
+    source = json.loads((coco.folder / "instances.json").read_text())
+    assert_same(json.loads((tmp_path / "back.json").read_text()), source)
+    assert result.changed == 0

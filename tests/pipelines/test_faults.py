@@ -319,15 +319,25 @@ def test_no_answer_is_never_no_file(store: ObjectServer, fault: int | str) -> No
     """fsspec's own `exists`, `isdir` and `isfile` say False here, and a whole dataset would be made again."""
     store.fault = FromThe(1, fault)
     path = "s3://bucket/coco/instances.json"
-    for ask in (storage.exists, storage.is_folder, storage.size_of, storage.read_bytes, storage.list_folder):
-        if fault == "cut" and ask is not storage.read_bytes:
-            continue
-        with pytest.raises(StorageError, match=r"bucket/coco"):
-            ask(path)
+    if fault != "cut":
+        for ask in (storage.exists, storage.is_folder, storage.size_of, storage.read_bytes, storage.list_folder):
+            with pytest.raises(StorageError, match=r"bucket/coco"):
+                ask(path)
     with pytest.raises(StorageError):
         storage.read_item(path)
     with pytest.raises(StorageError):
         list(storage.fetched_ahead([path], storage.read_item, remote=True))
+
+
+def test_a_whole_dataset_is_not_taken_for_a_damaged_one(words: list[str], store: ObjectServer) -> None:
+    """It would be made again, and its manifest would go first."""
+    assert convert(words, "s3://bucket/out") == 0
+    whole = objects(store, "out")
+    for name in ("manifest.json", "train-00001-of-00003.tfrecord", "train.index.parquet", "labels.pbtxt"):
+        store.fault = lambda r, name=name: 503 if r.path.endswith(f"/out/{name}") else None
+        with pytest.raises(WordTreeError, match=name):
+            convert(words, "s3://bucket/out")
+        assert objects(store, "out") == whole
 
 
 def test_an_upload_in_parts_that_fails_is_aborted(store: ObjectServer) -> None:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import json_stream
-from pipelines.json_stream import Bad, Batch, Value, read_object
+from pipelines import json_window
+from pipelines.json_stream import Bad, Batch, Value, last_member, read_object
 from pipelines.json_structure import element_ends
 from schemas.errors import FormatError, InputError
 
@@ -100,7 +100,7 @@ def test_an_entry_longer_than_the_window_is_read(tmp_path: Path) -> None:
 
 
 def test_malformed_entries_cost_only_themselves(tmp_path: Path) -> None:
-    data = [{"id": n} for n in range(50)]
+    data: list[Any] = [{"id": n} for n in range(50)]
     data[20] = {"id": "no"}
     data[21] = None
     data[30] = [1]
@@ -175,7 +175,7 @@ def test_syntax_errors_are_told_with_their_place(
         json.loads(path.read_text())
     expected = caught.value
     if not explained:
-        monkeypatch.setattr(json_stream, "EXPLAINED", -1)
+        monkeypatch.setattr(json_window, "EXPLAINED", -1)
     with pytest.raises(FormatError) as found:
         read(path)
     message = str(found.value)
@@ -187,7 +187,7 @@ def test_syntax_errors_are_told_with_their_place(
 
 
 def test_the_place_of_an_error_far_into_a_large_file_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_stream, "EXPLAINED", -1)
+    monkeypatch.setattr(json_window, "EXPLAINED", -1)
     lines = [f'{{"id": {n}, "text": "é"}},' for n in range(500)]
     lines[400] = '{"id": 400, "text": é},'
     path = tmp_path / "x.json"
@@ -235,3 +235,19 @@ def test_remote_files_are_read_in_parts_and_digested() -> None:
     digest = hashlib.sha256()
     assert read("memory://json/x.json", 1000, digest=digest) == data
     assert digest.hexdigest() == hashlib.sha256(raw).hexdigest()
+
+
+@settings(max_examples=200)
+@given(document, st.integers(20, 400), nasty)
+def test_the_last_member_is_the_objects_own(
+    tmp_path_factory: pytest.TempPathFactory, data: Any, most: int, text: str
+) -> None:
+    """Inner members of the same name, and strings that look like it, are none."""
+    path = tmp_path_factory.getbasetemp() / "last.json"
+    data = {**data, "in": [{"a": [1]}, '"a": [2]', {"b": {"a": [3]}}], "text": text}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    found = last_member(str(path), "a", most)
+    if most > 390 and len(json.dumps(data)) <= most and "a" in data:
+        assert found is not None
+    if found is not None:
+        assert json.loads(found) == data["a"]

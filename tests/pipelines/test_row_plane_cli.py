@@ -52,13 +52,20 @@ def test_relabel_and_assemble_give_what_a_new_conversion_gives(
     assert run("relabel", tmp_path / "old", tmp_path / "view", *new) == 0
     assert run("assemble", tmp_path / "view", tmp_path / "got", "--shards", 3, "--seed", 4) == 0
     want, got = digests(tmp_path / "wanted"), digests(tmp_path / "got")
-    same = ["labels.pbtxt", "source.json", *(f"train-{k:05d}-of-00003.tfrecord" for k in range(3))]
+    same = [
+        "labels.pbtxt",
+        "source.json",
+        "dataset_info.json",
+        "features.json",
+        *(f"train-{k:05d}-of-00003.tfrecord" for k in range(3)),
+    ]
     assert [got[name] for name in same] == [want[name] for name in same]
     assert rows(tmp_path / "got", "index") == rows(tmp_path / "wanted", "index")
     assert rows(tmp_path / "got", "annotations") == rows(tmp_path / "wanted", "annotations")
     wanted, made = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("wanted", "got"))
-    for field in ("classes", "shards", "tree_digest", "split", "has_boxes", "source"):
+    for field in ("classes", "shards", "tree_digest", "split", "has_boxes", "source", "source_files"):
         assert made[field] == wanted[field], field
+    assert made["options"]["tree"] == wanted["options"]["tree"] == str(tree)
 
 
 def test_without_a_class_relabel_rejects_what_a_new_conversion_rejects(
@@ -180,3 +187,20 @@ def test_other_file_systems(tmp_path: Path) -> None:
         assert fs.exists("/row-plane/clean/manifest.json")
     finally:
         fs.rm("/row-plane", recursive=True)
+
+
+def test_the_official_annotation_file_stays_the_truth_of_what_was_split_and_assembled(
+    animals: list[str], tmp_path: Path, convert: Callable[..., Any]
+) -> None:
+    """Evaluation reads the one COCO file of a manifest (rule R9), so that has to be the annotation file."""
+    convert("coco", *animals, out="data")
+    run("split", tmp_path / "data", tmp_path / "parts", "--parts", "a=0.5,b=0.5")
+    run("assemble", tmp_path / "parts" / "b", tmp_path / "val")
+    run("duplicates", tmp_path / "data", "--policy", "merge", "--out", tmp_path / "merged")
+    files = {
+        name: json.loads((tmp_path / name / "manifest.json").read_text())["source_files"]
+        for name in ("data", "parts/b", "val", "merged")
+    }
+    assert files["data"] == files["parts/b"] == files["val"]
+    assert [Path(file["path"]).name for file in files["val"]] == ["instances.json"]
+    assert len(files["merged"]) == 2, "united boxes are in no annotation file"

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.row_plane.confidences import read_confidences
 from pipelines.row_plane.relabel import RelabelOptions, relabel
-from schemas.arrow import annotation_rows
+from schemas.arrow import annotations_table
 from schemas.errors import FormatError, InputError, LabelError
 from schemas.label_map import parse_label_map
 from schemas.record import ImageRecord
@@ -43,32 +43,28 @@ def all_records() -> list[ImageRecord]:
     return [*rich_records(), *more, image("nothing", labels=[])]
 
 
-def expected_rows(records: Sequence[ImageRecord]) -> list[tuple[Any, ...]]:
+def rows_of(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:
+    return annotations_table(records).to_pylist()
+
+
+def expected_rows(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:
     """The rows of records that know no cat; each keeps the number that it had."""
-    found = []
-    for record in records:
-        for row in annotation_rows(record):
-            if row[3] != "cat":
-                found.append((*row[:5], NEW[row[3]], *row[6:]))
-    return found
+    return [{**row, "wnid": NEW[row["label"]]} for row in rows_of(records) if row["label"] != "cat"]
 
 
 def in_shard_order(records: Sequence[ImageRecord], shards: int = 3) -> list[ImageRecord]:
     return [record for number in range(shards) for record in records[number::shards]]
 
 
-def float32(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(float(np.float32(value)) if isinstance(value, float) else value for value in values)
-
-
 def test_a_new_map_rewrites_rows_and_rejects_what_it_does_not_know(dataset: Path, tmp_path: Path, new_map: str) -> None:
     out = tmp_path / "out"
     manifest = relabel(str(dataset), str(out), RelabelOptions(labels=new_map, on_unknown_class="reject")).manifest
-    found = [tuple(value for name, value in row.items() if name != "origin") for row in rows(out, "annotations")]
-    assert found == [float32(row) for row in expected_rows(in_shard_order(all_records()))]
-    lost = [row for record in all_records() for row in annotation_rows(record) if row[3] == "cat"]
+    found = [{name: value for name, value in row.items() if name != "origin"} for row in rows(out, "annotations")]
+    assert found == expected_rows(in_shard_order(all_records()))
+    lost = [row for row in rows_of(all_records()) if row["label"] == "cat"]
     told = sorted((r["kind"], r["image_id"], r["reason"]) for r in rejects(out))
-    want = [(row[1], row[0], f"{row[1]}:unknown_class") for row in lost] + [("image", "only-cat", "image:no_label")]
+    want = [(row["kind"], row["image_id"], f"{row['kind']}:unknown_class") for row in lost]
+    want.append(("image", "only-cat", "image:no_label"))
     assert told == sorted(want)
     assert {r["found"] for r in rejects(out)} == {"class 'cat'", "none of its labels is kept"}
     counts = manifest.counts
@@ -151,8 +147,9 @@ def test_confidences_of_single_statements(dataset: Path, tmp_path: Path) -> None
     ]
     assert [{k: v for k, v in r.items() if k != "origin"} for r in rows(tmp_path / "out", "annotations")] == want
     assert done.unused_lines == 1
-    told = json.loads((tmp_path / "out" / "manifest.json").read_text())["source_files"]
-    assert [Path(file["path"]).name for file in told] == ["manifest.json", "values.tsv"]
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())["options"]
+    assert [Path(path).name for path in told["inputs"]] == ["values.tsv"]
+    assert told["of"]["path"] == str(dataset)
 
 
 @pytest.mark.parametrize(

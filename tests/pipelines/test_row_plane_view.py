@@ -11,7 +11,7 @@ from pipelines.row_plane.relabel import RelabelOptions, relabel
 from pipelines.row_plane.view import Origin, open_rows, parse_origin, path_from
 from pipelines.row_plane.view_writer import ViewWriter
 from schemas.dataset_files import RecordPlace, open_dataset_files
-from schemas.errors import FormatError, InputError, OutputError
+from schemas.errors import ConfigError, FormatError, InputError, OutputError
 from tests.pipelines.row_plane_datasets import raw_records, rich_records, rows, write_dataset
 
 KEEP = RelabelOptions()
@@ -105,8 +105,10 @@ def test_a_finished_view_is_left_alone_and_another_is_not_overwritten(dataset: P
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     with pytest.raises(OutputError, match="made differently"):
         relabel(str(dataset), str(out), RelabelOptions(labels="none"))
-    with pytest.raises(OutputError, match="made differently"):
-        relabel(str(out), str(dataset), KEEP)
+    for place in (dataset, out, tmp_path / "all" / ".." / "all" / "data"):
+        with pytest.raises(ConfigError, match="is read from; give another folder"):
+            relabel(str(out), str(place), KEEP, force=True)
+    assert len(raw_records(dataset)) == 43
     relabel(str(dataset), str(out), RelabelOptions(labels="none"), force=True)
     assert {row["wnid"] for row in rows(out, "annotations")} == {""}
 
@@ -178,3 +180,15 @@ def test_paths_and_origins() -> None:
     for text in ("", "x", "x@1", "x@1+", "@1+2", "x@-1+2"):
         with pytest.raises(FormatError, match="no place of a record"):
             parse_origin(text)
+
+
+def test_a_view_is_counted_as_a_dataset_is(dataset: Path, tmp_path: Path) -> None:
+    relabel(str(dataset), str(tmp_path / "v"), KEEP)
+    theirs, ours = (open_dataset_files(str(path)) for path in (dataset, tmp_path / "v"))
+    assert ours.class_counts() == theirs.class_counts()
+    found = ours.small_examples(2, small=100, max_bytes=10_000)
+    assert {number: [place.image_id for place in places] for number, places in found.items()} == {
+        number: [place.image_id for place in places]
+        for number, places in theirs.small_examples(2, small=100, max_bytes=10_000).items()
+    }
+    assert ours.read(found[7][0]).encoded

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.statistics.annotation_figures import annotation_figures
-from pipelines.statistics.batches import RowGroup, annotation_batch, index_batch
+from pipelines.statistics.batches import annotation_batch, index_batch
 from pipelines.statistics.image_figures import Together, image_figures
 from pipelines.statistics.index_figures import index_figures
 from pipelines.statistics.job import Combine
@@ -48,7 +48,7 @@ def batches_of(kind, rng, seed):
         return [index_batch(columns(rows, INDEX_SCHEMA), 0) for rows in cut(index, rng) if rows]
     if kind == "contents":
         batch = index_batch(columns(index, INDEX_SCHEMA), 0)
-        rows = content_records(batch, RowGroup(rng.randrange(1), "", 0))
+        rows = content_records(batch, 0)
         rows["dataset"] = rows["low"] % 2
         rows = rows[rng.sample(range(len(rows)), len(rows))]
         return [join_contents([part]) for _, part in in_parts(rows["high"], rows, rng.randrange(4))]

@@ -16,14 +16,16 @@ from pipelines.statistics.sketches import (
     DISTINCT_ERROR,
     EXACT,
     K,
-    add_to_sketches,
+    KeyedSketches,
     add_values,
     distinct,
+    hopeful,
     keyed_sketches,
     merge_values,
     no_sketches,
     no_values,
     quantile,
+    side_by_side,
     smallest,
 )
 from pipelines.statistics.string_hash import hash_strings
@@ -57,8 +59,10 @@ def test_sketches_by_key_are_sketches_of_the_rows_of_the_key(rows, place, k):
         return np.array([key for key, _ in part], np.uint64), np.array([value for _, value in part], np.uint64)
 
     expected = {key: sorted({v for other, v in rows if other == key})[:k] for key, _ in rows}
-    state = add_to_sketches(add_to_sketches(no_sketches(), *arrays(rows[:place]), k), *arrays(rows[place:]), k)
-    for found in (state, keyed_sketches(*arrays(rows), k)):
+    state = keyed_sketches(*arrays(rows[:place]), k)
+    rest = hopeful(state, KeyedSketches(*arrays(rows[place:])), k)
+    assert len(rest.keys) <= len(rows[place:])
+    for found in (keyed_sketches(*side_by_side(state, rest, no_sketches()), k), keyed_sketches(*arrays(rows), k)):
         assert {key: found.sketch(key).tolist() for key in expected} == expected
         assert len(found.keys) == sum(map(len, expected.values()))
 

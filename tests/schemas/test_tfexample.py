@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.boxes import Box
 from schemas.errors import FormatError
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
-from schemas.tfexample import FEATURES, decode_features, decode_record, encode_features, encode_record
+from schemas.tfexample import FEATURES, Columns, decode_features, decode_record, encode_features, encode_record
 
 FLOAT32 = st.floats(0, 1, width=32)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -87,7 +87,7 @@ def test_bytes_equal_tensorflows(record):
     ours = encode_record(record)
     theirs = tf.train.Example()
     for feature in FEATURES:
-        values = feature.values(record)
+        values = feature.values(Columns(record))
         if feature.rare and not values:
             continue
         slot = theirs.features.feature[feature.key]
@@ -155,7 +155,7 @@ def test_an_example_of_another_writer_is_refused_with_the_missing_key():
 
 def test_lists_of_unequal_length_are_refused():
     record = ImageRecord(image_id="7", source="x", uri="", filename="", has_boxes=True, encoded=b"x")
-    features = {f.key: (f.kind, f.values(record)) for f in FEATURES}
+    features = {f.key: (f.kind, f.values(Columns(record))) for f in FEATURES}
     features["image/object/bbox/ymin"] = ("float", [0.5])
     with pytest.raises(FormatError, match=r"lists of \['7'\] differ in length"):
         decode_record(encode_features(features))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.arrow import INDEX_SCHEMA, annotations_table
+from schemas.arrow import annotations_table, index_row, index_table
 from schemas.boxes import Box
 from schemas.errors import FormatError, InputError
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
@@ -50,12 +49,11 @@ def write_dataset(folder, records, *, tree=None, nodes=(None,) * 4):
     offset, rows, data = 0, [], b""
     for record in records:
         framed = frame(encode_record(record))
-        rows.append((record.image_id, "train-0.tfrecord", offset, len(framed), "", 8, 4))
+        rows.append(index_row(record, "train-0.tfrecord", offset, len(framed)))
         offset += len(framed)
         data += framed
     (folder / "train-0.tfrecord").write_bytes(data)
-    columns = [dict(zip(INDEX_SCHEMA.names, row, strict=True)) for row in rows]
-    pq.write_table(pa.Table.from_pylist(columns, INDEX_SCHEMA), folder / "train.index.parquet")
+    pq.write_table(index_table(rows), folder / "train.index.parquet")
     pq.write_table(annotations_table(records), folder / "train.annotations.parquet")
     manifest = Manifest(
         source="coco",

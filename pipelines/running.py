@@ -1,0 +1,54 @@
+"""What every Beam job of the project needs around it: importable workers, clear ends, and how rows travel."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+
+from pipelines import faults
+from schemas.errors import OutputError, WordTreeError
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_IN_MEMORY = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
+
+
+def holds_groups_in_memory(pipeline: beam.Pipeline) -> bool:
+    """Whether the pipeline's runner holds a GroupByKey in memory, so that rows should be spooled."""
+    return type(pipeline.runner).__name__ in _IN_MEMORY
+
+
+@contextlib.contextmanager
+def importable_by_workers() -> Iterator[None]:
+    """Let the local runner's processes find this package where it is run from a source tree."""
+    root, before = str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextlib.contextmanager
+def trouble_told(out: str) -> Iterator[None]:
+    """A full disk and other trouble of a file system are the user's to mend.
+
+    Beam wraps exceptions, across processes as text, so the text is looked at.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
+        if full:
+            raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
+        trouble = faults.told(error)
+        if not trouble or isinstance(error, WordTreeError):
+            raise
+        raise OutputError(f"{trouble}. Mend it and run the same command again; what is finished stays") from error
