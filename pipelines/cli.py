@@ -71,7 +71,8 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
         "--labels",
         default="",
         metavar="MAP",
-        help=f"label map: coco, voc, imagenet, a table with label and wnid, or none (default: {source.default_labels})",
+        help="label map: coco, voc, imagenet, openimages, a table with label and wnid, or none (default: "
+        f"{source.default_labels})",
     )
     labels.add_argument("--tree", default="", metavar="TREE", help="a tree that must know every class")
     labels.add_argument(
@@ -194,7 +195,9 @@ def run_convert(args: argparse.Namespace) -> int:
 
     begun = time.monotonic()
     with Progress(plan):
-        done = convert(plan, beam_args=args.beam_args, workers=args.workers, force=args.force)
+        done = source.rows_only_job(args, plan) or convert(
+            plan, beam_args=args.beam_args, workers=args.workers, force=args.force
+        )
     seconds = time.monotonic() - begun
     if done.was_complete:
         print(f"{plan.job.out} is complete already; nothing to do", file=talk)

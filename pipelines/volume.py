@@ -57,8 +57,8 @@ def measure(plan: Plan, *, decode: bool = False) -> Volume:
 def _image_bytes(plan: Plan, row: ImageRow) -> int:
     """Size of an image; -1 if nobody can tell."""
     if row.member is not None:
-        return row.member.length
-    if not row.uri:
+        return row.member.length or -1
+    if not row.uri or not plan.job.source.wants_pixels():
         return -1
     root = plan.job.source.image_root
     try:

@@ -12,12 +12,24 @@ from typing import Any
 
 import msgspec
 
-from pipelines.coco.entries import UNSET, AnnotationEntry, Id, Number, Raw, Segment, Unset, id_text, is_usual_id
+from pipelines.coco.entries import (
+    UNSET,
+    AnnotationEntry,
+    Id,
+    Number,
+    Raw,
+    Segment,
+    StrictAnnotation,
+    Unset,
+    id_text,
+    is_usual_id,
+)
 from pipelines.rows import BoxRow
 from schemas.boxes import box_from_coco_xywh
 
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[Number])
+_LARGEST = 10**18  # of ids that are stated as text in the usual way, see `usual_id`
 
 
 def box_row(
@@ -31,6 +43,8 @@ def box_row(
         known: the ids of the categories as their text and as they stand in the file.
         others: fields that the entry's type does not know.
     """
+    if type(entry) is StrictAnnotation and _is_plain(entry, known):
+        return _plain_row(entry, where)
     x, y, width, height = entry.bbox
     box = box_from_coco_xywh(x, y, width, height, height=1, width=1)  # height and width 1: stays in pixels
     key = id_text(entry.category_id)
@@ -72,6 +86,43 @@ def box_row(
         is_crowd=None if crowd is UNSET or crowd is None else bool(crowd),
         keypoints=keypoints,
         segmentation=segmentation,
+        extra=_encode(extra).decode(),
+        where=where,
+    )
+
+
+def _is_plain(entry: AnnotationEntry, known: Mapping[str, Id]) -> bool:
+    """Whether an annotation is as nearly all are: ids that are whole numbers, a flag that is one, no keypoints."""
+    category, crowd = entry.category_id, entry.iscrowd
+    return (
+        type(entry.id) is int
+        and type(entry.image_id) is int
+        and type(category) is int
+        and -_LARGEST < entry.id < _LARGEST
+        and -_LARGEST < entry.image_id < _LARGEST
+        and type(known.get(str(category))) is int
+        and type(crowd) is int
+        and 0 <= crowd <= 1
+        and entry.keypoints is UNSET
+        and entry.num_keypoints is UNSET
+        and (entry.segmentation is UNSET or memoryview(entry.segmentation)[:1] in (b"[", b"{"))
+    )
+
+
+def _plain_row(entry: AnnotationEntry, where: str) -> BoxRow:
+    """The row of an annotation that `_is_plain`: what `box_row` says, in half the time."""
+    x, y, width, height = entry.bbox
+    extra = {"bbox": entry.bbox} if entry.area is UNSET else {"bbox": entry.bbox, "area": entry.area}
+    return BoxRow(
+        ymin=y,
+        xmin=x,
+        ymax=y + height,
+        xmax=x + width,
+        class_key=str(entry.category_id),
+        annotation_id=str(entry.id),
+        area=_area(entry.area),
+        is_crowd=entry.iscrowd == 1,
+        segmentation="" if entry.segmentation is UNSET else bytes(entry.segmentation).decode(),
         extra=_encode(extra).decode(),
         where=where,
     )

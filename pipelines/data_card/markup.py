@@ -54,7 +54,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | int | float | None
         for place, name in enumerate(heads)
     )
     ident = f' id="{key}"' if key else ""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(heads[0] or "numbers")}"><table{ident}><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    name = escape(heads[0] or "numbers")
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table{ident}>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
 
 
 def _class(value: str) -> str:

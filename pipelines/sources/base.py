@@ -14,12 +14,16 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pipelines.sources
 from pipelines.rows import Row, decode_row, encode_row, shard_of
 from schemas.errors import ConfigError
 from schemas.manifest import SourceFile
+
+if TYPE_CHECKING:
+    from pipelines.convert import Converted
+    from pipelines.plan import Plan
 
 PIECE_SHIFT = 40  # a row's place: the number of its piece, then its number there
 
@@ -156,6 +160,14 @@ class DatasetSource(ABC):
             element = encode_row(row, packing.seed, place)
             if packing.takes(element):
                 yield shard_of(element, packing.shards), element
+
+    def wants_pixels(self) -> bool:
+        """Whether images are read at all; if not, `rows_only_job` does the work."""
+        return True
+
+    def rows_only_job(self, args: argparse.Namespace, plan: Plan) -> Converted | None:
+        """Carry out a plan that wants no pixels; None if it wants them."""
+        return None
 
     def unpack(self, payloads: Iterable[bytes]) -> Iterator[Row]:
         """The rows of one shard in the order in which they are written: by image, then by place."""

@@ -201,6 +201,9 @@ class Source(DatasetSource):
             return posixpath.basename(path)
         return path if storage.is_remote(path) else os.path.abspath(path)
 
+    def wants_pixels(self) -> bool:
+        return not self.rows_only
+
     def rows_only_job(self, args: Any, plan: Plan) -> Converted | None:
         """The job without pixels, done; None where images are wanted.
 

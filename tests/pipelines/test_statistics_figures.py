@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.statistics.annotation_figures import annotation_figures
@@ -89,6 +89,7 @@ def folded(figure, states, rng):
 
 
 @pytest.mark.parametrize(("kind", "name", "figure"), FIGURES, ids=[f"{kind}: {name}" for kind, name, _ in FIGURES])
+@settings(max_examples=20)
 @given(seed=st.integers(0, 3), order=st.randoms(use_true_random=False))
 def test_any_cut_and_any_order_of_merging_gives_the_same(kind, name, figure, seed, order):
     one_by_one = figure.zero()
