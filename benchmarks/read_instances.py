@@ -81,7 +81,7 @@ def measure(way: str, path: str) -> dict[str, float]:
     """CPU seconds by step, annotations and peak memory of one way, in this process."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from pipelines.coco.entries import AnnotationEntry, ImageEntry, StrictAnnotation
-    from pipelines.json_stream import Batch, read_object
+    from pipelines.files.json_stream import Batch, read_object
     from pipelines.rows import Statements
     from pipelines.sources.base import Packing
     from pipelines.sources.coco import Source

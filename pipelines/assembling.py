@@ -16,8 +16,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import storage
-from pipelines.faults import StorageError
+from pipelines.files import storage
+from pipelines.files.faults import StorageError
 from pipelines.labelling import label_map_items
 from pipelines.plan import Plan, versions
 from pipelines.rows import Noted, Rejected

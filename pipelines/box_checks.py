@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from pipelines.image_checks import Frame
-from pipelines.image_header import ImageHeader
-from pipelines.orientation import QUARTER_TURNED, inverse, turn_box, turn_point
+from pipelines.images.header import ImageHeader
+from pipelines.images.orientation import QUARTER_TURNED, inverse, turn_box, turn_point
 from pipelines.policy import Policy
 from pipelines.rows import BoxRow
 from schemas.boxes import Box
@@ -160,7 +160,7 @@ def _segmentation(
     if size != kept or frame.orientation != 1:
         text = transform_segmentation(text, size, kept, inverse(frame.orientation))
     if turned != 1:
-        written = kept[::-1] if turned in QUARTER_TURNED else kept
+        written = (stored.width, stored.height) if turned in QUARTER_TURNED else kept
         text = transform_segmentation(text, kept, written, turned)
     if policy.masks == "png" and not mask:
         mask = segmentation_png(text, *written)

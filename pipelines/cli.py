@@ -13,8 +13,8 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from pipelines import storage
-from pipelines.image_header import MAX_PIXELS
+from pipelines.files import storage
+from pipelines.images.header import MAX_PIXELS
 from pipelines.plan import IMAGES_PER_SHARD, Options, Plan, make_plan
 from pipelines.policy import Policy, describe, parse_choices, policy_of
 from pipelines.sources.base import DatasetSource, load_source, source_names

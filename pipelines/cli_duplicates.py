@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Any
 
-from pipelines import storage
 from pipelines.cli_rows import quiet_beam
+from pipelines.files import storage
 
 EPILOG = """\
 examples:

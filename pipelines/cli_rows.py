@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import ConfigError, OutputError
 
 EXAMPLE = """\

@@ -18,8 +18,9 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from pipelines import assembling, storage
+from pipelines import assembling
 from pipelines.beam_options import make_pipeline
+from pipelines.files import storage
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told

@@ -21,7 +21,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import storage
 from pipelines.coco.entries import MADE_FROM, OTHER_FILES, usual_id
 from pipelines.coco.export_entries import (
     BoxMaker,
@@ -31,6 +30,7 @@ from pipelines.coco.export_entries import (
     panoptic_entry,
 )
 from pipelines.coco.export_head import Categories, Fields, read_source_head
+from pipelines.files import storage
 from schemas.arrow import ANNOTATIONS_SCHEMA
 from schemas.dataset_files import DatasetFiles, open_dataset_files
 from schemas.errors import ConfigError, FormatError, InputError, OutputError

@@ -6,7 +6,7 @@ What is wrong with one file costs this file alone; trouble of the file system it
 
 from __future__ import annotations
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.rows import ImageRow, Member
 from pipelines.sources.base import DatasetSource
 from schemas.errors import RecordError
@@ -36,7 +36,7 @@ def _read(source: DatasetSource, root: str, uri: str, member: Member | None) -> 
     try:
         if member is None:
             return storage.read_item(path)
-        from pipelines import archives
+        from pipelines.files import archives
 
         return archives.read_member(path, member)
     except RecordError as error:

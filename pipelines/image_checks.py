@@ -10,9 +10,9 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from pipelines.image_header import ImageHeader, read_header
-from pipelines.orientation import QUARTER_TURNED, orientation_of_rotation
-from pipelines.pixels import rewrite, verify
+from pipelines.images.header import ImageHeader, read_header
+from pipelines.images.orientation import QUARTER_TURNED, orientation_of_rotation
+from pipelines.images.pixels import rewrite, verify
 from pipelines.policy import Policy
 from pipelines.rows import ImageRow, Noted
 from schemas.errors import RecordError

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.labelling import LabelSpace, resolve_classes
 from pipelines.policy import Policy
 from pipelines.rows import KEY_BYTES, sort_key

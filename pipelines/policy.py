@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
 
-from pipelines.image_header import MAX_PIXELS
+from pipelines.images.header import MAX_PIXELS
 from schemas.errors import ConfigError
 
 

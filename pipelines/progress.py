@@ -11,7 +11,7 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.plan import Plan
 from pipelines.writing import WORK_FOLDER, read_report, shard_name
 

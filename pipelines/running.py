@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from pipelines import faults
+from pipelines.files import faults
 from schemas.errors import OutputError, WordTreeError
 
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

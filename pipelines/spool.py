@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipelines import storage
+from pipelines.files import storage
 
 SPOOL_FOLDER = "spool"
 BYTES_HELD = 8 << 20  # of payloads before they are written out

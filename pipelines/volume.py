@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from pipelines import storage
 from pipelines.cost import Volume
+from pipelines.files import storage
 from pipelines.plan import Plan
 from pipelines.rows import ImageRow, Row, encode_row
 

@@ -16,7 +16,8 @@ import threading
 def _serve() -> None:
     from apache_beam.runners.worker import sdk_worker, sdk_worker_main
 
-    vars(sdk_worker)["print"] = lambda *words, **options: None  # each error's traceback: the parent raises it too
+    # Each error's traceback is printed there; the parent raises it too.
+    setattr(sdk_worker, "print", lambda *words, **options: None)  # noqa: B010
     sdk_worker_main.main(sys.argv)
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from pipelines import storage
 from pipelines.checks import NO_ASSETS, examine
 from pipelines.fetching import read_assets, read_image
+from pipelines.files import storage
 from pipelines.joining import join
 from pipelines.plan import Job
 from pipelines.rows import ImageRow, Noted, Rejected

@@ -5,7 +5,8 @@ each entry point is a function `add(subparsers)` that adds its parser and sets `
 `run(args: argparse.Namespace) -> int`. So no package imports another across the layers, and `wordtree --help` needs
 neither Beam nor TensorFlow.
 
-What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`. Left of it parsing is strict. Errors of the type
+What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`.
+Left of it parsing is strict. Errors of the type
 `schemas.errors.WordTreeError` print one line and exit with 2; anything else is a bug and shows its traceback.
 """
 

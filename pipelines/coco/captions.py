@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines import storage
 from pipelines.coco.entries import AnyEntry, CaptionEntry, ImageEntry, StrictCaption, id_text
 from pipelines.coco.ids import SeenIds
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
-from pipelines.json_stream import Bad, Batch, Value, read_object
+from pipelines.files import storage
+from pipelines.files.json_stream import Bad, Batch, Value, read_object
 from pipelines.rows import Rejected, Row, Statements
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from pipelines import storage
-from pipelines.json_forms import raw_json
-from pipelines.json_stream import Batch
+from pipelines.files import storage
+from pipelines.files.json_forms import raw_json
+from pipelines.files.json_stream import Batch
 
 Number = int | float
 Id = int | float | str

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from pipelines import storage
 from pipelines.coco.entries import OTHER_FILES, UNSET, Id, id_text
 from pipelines.coco.head import classes_of, ids_of, parse_categories
+from pipelines.files import storage
 from schemas.errors import FormatError
 from schemas.manifest import ClassEntry
 

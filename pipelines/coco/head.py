@@ -24,8 +24,8 @@ from pipelines.coco.entries import (
     other_fields,
 )
 from pipelines.coco.ids import IdSet
-from pipelines.json_stream import Bad, Batch, Value, last_member, read_object
-from pipelines.json_window import json_kind
+from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
+from pipelines.files.json_window import json_kind
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
 from schemas.manifest import SourceFile
@@ -67,7 +67,7 @@ def read_head(path: str, role: str = "annotation file") -> Head:
     """Look at a file once, from its start to its end.
 
     Raises:
-        InputError, FormatError: see `pipelines.json_stream.read_object`.
+        InputError, FormatError: see `pipelines.files.json_stream.read_object`.
     """
     digest = _Hashing()
     values: dict[str, msgspec.Raw] = {}

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from pipelines import storage
 from pipelines.coco.boxes import box_row
 from pipelines.coco.entries import (
     Category,
@@ -26,8 +25,9 @@ from pipelines.coco.entries import (
 )
 from pipelines.coco.head import ids_of
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
-from pipelines.json_forms import raw_json
-from pipelines.json_stream import Bad, Value, read_object
+from pipelines.files import storage
+from pipelines.files.json_forms import raw_json
+from pipelines.files.json_stream import Bad, Value, read_object
 from pipelines.rows import BoxRow, Rejected, Row, Statements
 
 _SEGMENT_FIELDS = frozenset(Segment.__struct_fields__)

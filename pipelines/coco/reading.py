@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from pipelines import storage
 from pipelines.coco.boxes import box_row
 from pipelines.coco.entries import (
     UNSET,
@@ -24,7 +23,8 @@ from pipelines.coco.entries import (
     other_fields,
 )
 from pipelines.coco.ids import SeenIds
-from pipelines.json_stream import Bad, Batch, Value, read_object
+from pipelines.files import storage
+from pipelines.files.json_stream import Bad, Batch, Value, read_object
 from pipelines.rows import BoxRow, ImageRow, LabelRow, Rejected, Row, Statements
 
 _encode = msgspec.json.Encoder().encode

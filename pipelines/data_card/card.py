@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipelines import storage
 from pipelines.data_card.pictures import Pictures, no_pictures
+from pipelines.files import storage
 from pipelines.statistics.concepts import ClassRow, TreeCounts, class_rows, tree_counts
 from pipelines.statistics.results import Statistics
 from pipelines.statistics.tail import Tail, tail_of

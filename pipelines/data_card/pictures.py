@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.statistics.reject_figures import RejectLine
 from pipelines.statistics.results import Statistics
 from pipelines.statistics.same_bytes import Place

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from pipelines import storage
 from pipelines.beam_options import make_pipeline
 from pipelines.duplicates.hashing import HASH_VERSION, hash_image
+from pipelines.files import storage
 from pipelines.planes import PixelDoFn
 from pipelines.row_plane.shard import RecordFiles
 from pipelines.row_plane.view import Rows, open_rows

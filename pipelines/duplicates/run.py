@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines import storage
 from pipelines.duplicates.apply import write_without
 from pipelines.duplicates.find import Images, Leak, checked_near, find_clusters, find_leaks, gather
 from pipelines.duplicates.hash_job import WORK_FOLDER as HASHING
@@ -27,6 +26,7 @@ from pipelines.duplicates.report import (
     leak_lines,
     summary,
 )
+from pipelines.files import storage
 from pipelines.row_plane.view import Rows, open_rows, refuse_inputs_as_output
 from pipelines.row_plane.view_writer import LABELS_NAME, WORK_FOLDER, ViewPlan, claim, finished
 from schemas.errors import ConfigError, OutputError

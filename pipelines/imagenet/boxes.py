@@ -13,7 +13,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.imagenet.naming import File
 from pipelines.rows import BoxRow, ImageRow, Rejected
 from pipelines.voc.annotation import parse_annotation

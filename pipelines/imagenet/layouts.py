@@ -16,8 +16,8 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from pipelines import storage
-from pipelines.archives import is_archive, members
+from pipelines.files import storage
+from pipelines.files.archives import is_archive, members
 from pipelines.imagenet.lines import lines_of
 from pipelines.imagenet.naming import IGNORED, IMAGE_ENDINGS, WNID, File, by_itself, in_class
 from pipelines.rows import Member

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import InputError
 
 AT_ONCE = 1 << 20

@@ -12,7 +12,7 @@ import posixpath
 import re
 from typing import NamedTuple
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.rows import Member
 
 WNID = re.compile(r"n\d{8}")

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.imagenet.boxes import Boxes, BoxFiles, parse_boxes
 from pipelines.imagenet.naming import FOUND, IGNORED, File, label_of_name
 from pipelines.imagenet.truth import Said

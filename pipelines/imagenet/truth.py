@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.imagenet.lines import lines_of
 from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
 from pipelines.rows import BoxRow, Rejected

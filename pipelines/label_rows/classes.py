@@ -6,7 +6,7 @@ dictionary is read (index, wnid, parent, name). A first line that is a header is
 
 from __future__ import annotations
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
 

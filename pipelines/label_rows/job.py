@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import PCollection
 
-from pipelines import assembling, storage
+from pipelines import assembling
 from pipelines.beam_options import make_pipeline
 from pipelines.convert import Converted
+from pipelines.files import storage
 from pipelines.label_rows.telling import Told
 from pipelines.label_rows.writing import GroupReport, completed, group_path, read_group_report, write_group
 from pipelines.labelling import label_map_items

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.label_rows.classes import MOST
 from pipelines.label_rows.layout import Layout
 from pipelines.label_rows.tables import table_batches, table_pieces

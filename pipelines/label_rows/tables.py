@@ -19,9 +19,9 @@ import pyarrow.compute
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from pipelines import storage
-from pipelines.csv_ranges import Range, first_line, parse_range, ranges, read_range
-from pipelines.faults import StorageError
+from pipelines.files import storage
+from pipelines.files.csv_ranges import Range, first_line, parse_range, ranges, read_range
+from pipelines.files.faults import StorageError
 from pipelines.label_rows.judging import bad_rows, judge
 from pipelines.label_rows.layout import Columns, Layout, find_columns, format_of
 from schemas.errors import FormatError, InputError

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.label_rows.blocks import collect, column
 from pipelines.label_rows.deciding import Decided, decide
 from pipelines.label_rows.layout import GOOD, UNKNOWN_CLASS

@@ -1,8 +1,8 @@
 """The classes of Open Images: descriptions with and without a header, and the hierarchy.
 
-Classes go by machine id (MID), since names repeat. Without descriptions they are the 601 with boxes, in the order of the
-shipped label map, and then what else stands in the files: so the ids of a training and of a validation set agree. The
-few for which WordNet has no synset are there only if the files name them.
+Classes go by machine id (MID), since names repeat. Without descriptions they are the 601 with boxes, in the order of
+the shipped label map, and then what else stands in the files: so the ids of a training and of a validation set agree.
+The few for which WordNet has no synset are there only if the files name them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
 from wordtree.open_images_hierarchy import ClassHierarchy, parse_hierarchy

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines import storage
-from pipelines.csv_ranges import first_line
+from pipelines.files import storage
+from pipelines.files.csv_ranges import first_line
 from schemas.errors import FormatError
 
 Kind = Literal["boxes", "labels", "masks", "images"]

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from pipelines.csv_ranges import Range, read_range
+from pipelines.files.csv_ranges import Range, read_range
 from pipelines.open_images.columns import Header
 
 Row = tuple[int, list[str], str]  # line, cells, and what is wrong with them or ""

@@ -13,7 +13,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.rows import ImageRow
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -25,7 +25,7 @@ IsId = Callable[[str], object]
 
 def image_places(root: str) -> list[tuple[str, str]]:
     """(kind, path below the root) of each folder and archive to look into; the root is the folder ""."""
-    from pipelines.archives import is_archive
+    from pipelines.files.archives import is_archive
 
     found: list[tuple[str, str]] = []
     level = [""]
@@ -46,7 +46,7 @@ def image_places(root: str) -> list[tuple[str, str]]:
 def images_at(root: str, kind: str, place: str, is_id: IsId) -> Iterator[ImageRow]:
     """Where each image of a folder or archive lies; in no order, which joining does not need."""
     if kind == ARCHIVE:
-        from pipelines.archives import members
+        from pipelines.files.archives import members
 
         for name, member in members(storage.join(root, place)):
             image_id = _image_id(name, is_id)

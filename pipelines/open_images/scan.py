@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
-from pipelines.csv_ranges import BOM, ranges, read_range
+from pipelines.files.csv_ranges import BOM, ranges, read_range
 from pipelines.open_images.columns import Header
 from schemas.manifest import SourceFile
 

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from pipelines import storage
 from pipelines.beam_options import make_pipeline
+from pipelines.files import storage
 from pipelines.plan import IMAGES_PER_SHARD, versions
 from pipelines.planes import PixelDoFn
 from pipelines.row_plane.row_elements import row_elements

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import FormatError
 from schemas.manifest import SourceFile
 

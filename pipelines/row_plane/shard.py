@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import msgspec
 import pyarrow as pa
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.row_plane.records import record_of
 from pipelines.row_plane.row_elements import read_element
 from pipelines.row_plane.view import Rows, parse_origin

@@ -15,7 +15,7 @@ from hashlib import blake2b, sha256
 import numpy as np
 import pyarrow as pa
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.row_plane.view import Rows, open_rows
 from pipelines.row_plane.view_writer import LABELS_NAME, WORK_FOLDER, ViewPlan, ViewWriter, finished
 from schemas.errors import ConfigError, FormatError, OutputError

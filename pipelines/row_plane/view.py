@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.dataset_files import open_dataset_files, shard_path
 from schemas.errors import ConfigError, FormatError, InputError

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.plan import versions
 from pipelines.row_plane.view import VIEW_ANNOTATIONS_SCHEMA, Rows, parse_origin, path_from, refuse_inputs_as_output
 from schemas.arrow import INDEX_SCHEMA

@@ -1,9 +1,9 @@
 """COCO's JSON files: instances, keypoints, captions, panoptic, LVIS, and lists of images without annotations.
 
 Boxes are [x, y, width, height] in pixels, floats, 0-based from the top left corner (cocodataset.org/#format-data).
-Category ids are sparse and are kept. Files are streamed (`pipelines.json_stream`), so memory does not grow with them:
-images become rows without boxes, annotations become statements about them, and all meet in their shard. Every field
-is kept, as itself or in `extra`; docs/coco.md says what becomes of each.
+Category ids are sparse and are kept. Files are streamed (`pipelines.files.json_stream`), so memory does not grow with
+them: images become rows without boxes, annotations become statements about them, and all meet in their shard. Every
+field is kept, as itself or in `extra`; docs/coco.md says what becomes of each.
 """
 
 from __future__ import annotations

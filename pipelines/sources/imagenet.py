@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipelines import storage
-from pipelines.archives import is_archive
+from pipelines.files import storage
+from pipelines.files.archives import is_archive
 from pipelines.imagenet import layouts
 from pipelines.imagenet.boxes import BoxFiles
 from pipelines.imagenet.reading import rows_of, statements_of

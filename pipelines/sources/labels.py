@@ -2,8 +2,8 @@
 
 Several rows an image, any label space; a row says that somebody or something thinks that the label is true, not that
 others are not. Rows are read, checked and dealt out many at a time (`pipelines.label_rows`). Images lie below a folder,
-at any URL, or in a column of the Parquet file itself (`pipelines.parquet_images`); with `--rows-only` no image is read
-and only the row plane is written (`pipelines.label_rows.job`).
+at any URL, or in a column of the Parquet file itself (`pipelines.files.parquet_images`); with `--rows-only` no image is
+read and only the row plane is written (`pipelines.label_rows.job`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.label_rows.blocks import collect, deal
 from pipelines.label_rows.classes import classes_of, read_classes
 from pipelines.label_rows.deciding import decide

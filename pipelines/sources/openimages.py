@@ -15,8 +15,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any, ClassVar
 
-from pipelines import storage
-from pipelines.csv_ranges import parse_range, ranges
+from pipelines.files import storage
+from pipelines.files.csv_ranges import parse_range, ranges
 from pipelines.open_images import classes, joined, parsing, places
 from pipelines.open_images.columns import Header, Kind, file_name, read_header
 from pipelines.open_images.csv_rows import read_rows

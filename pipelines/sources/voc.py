@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import msgspec
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.rows import ImageRow, Rejected, Row
 from pipelines.sources.base import DatasetClass, DatasetSource, Survey
 from pipelines.voc.annotation import parse_annotation

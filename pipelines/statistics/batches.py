@@ -17,7 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.statistics.string_hash import Hashes, hash_strings, salted
 from schemas.errors import FormatError
 from schemas.tfexample import FLAGS

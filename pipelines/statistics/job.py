@@ -25,8 +25,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from pipelines import storage
 from pipelines.beam_options import make_pipeline
+from pipelines.files import storage
 from pipelines.statistics.annotation_figures import annotation_figures
 from pipelines.statistics.batches import (
     AnnotationBatch,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.statistics.batches import AnnotationBatch, IndexBatch
 from pipelines.statistics.string_hash import Hashes
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.statistics.figure import Figure
 
 PIECE = 8 << 20

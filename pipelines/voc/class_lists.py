@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from pipelines import storage
+from pipelines.files import storage
 from pipelines.rows import LabelRow, Rejected, Row, Statements
 
 SAYS = {"1": (True, "class_list"), "-1": (False, "class_list"), "0": (True, "class_list_difficult")}

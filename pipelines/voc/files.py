@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import RecordError
 
 NO_ANNOTATION = "image:no_annotation"

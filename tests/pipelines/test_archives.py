@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.archives import is_archive, members, read_member
-from pipelines.archives_ranges import LOCAL_STEP, Ranges
+from pipelines.files.archives import is_archive, members, read_member
+from pipelines.files.archives_ranges import LOCAL_STEP, Ranges
 from pipelines.rows import Member
 from schemas.errors import FormatError, InputError, RecordError
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.archives import members, read_member
-from pipelines.archives_ranges import REMOTE_STEP
+from pipelines.files.archives import members, read_member
+from pipelines.files.archives_ranges import REMOTE_STEP
 from pipelines.rows import Member
 from schemas.errors import InputError, RecordError
 

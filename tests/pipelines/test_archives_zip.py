@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.archives import members, read_member
+from pipelines.files.archives import members, read_member
 from pipelines.rows import Member
 from schemas.errors import FormatError, RecordError
 

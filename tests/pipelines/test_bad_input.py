@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import pipelines.convert
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import ConfigError, InputError, OutputError, RecordError, WordTreeError
 
 Coco = Any

@@ -180,10 +180,10 @@ def test_images_without_annotations_need_a_flag(coco: Coco) -> None:
 
 
 def test_duplicates_far_apart_are_found_and_the_first_stays(coco: Coco, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.json_stream
+    import pipelines.files.json_stream
 
-    monkeypatch.setattr(pipelines.json_stream.read_object, "__kwdefaults__", {
-        **(pipelines.json_stream.read_object.__kwdefaults__ or {}), "window": 512,
+    monkeypatch.setattr(pipelines.files.json_stream.read_object, "__kwdefaults__", {
+        **(pipelines.files.json_stream.read_object.__kwdefaults__ or {}), "window": 512,
     })  # fmt: skip
     for number in range(60):
         coco.image(number)

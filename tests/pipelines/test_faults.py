@@ -19,8 +19,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipelines import storage
-from pipelines.faults import StorageError, storage_error, told
+from pipelines.files import storage
+from pipelines.files.faults import StorageError, storage_error, told
 from schemas.errors import RecordError, WordTreeError
 from tests.pipelines.conftest import run_words
 from tests.pipelines.object_server import ObjectServer, Request, serve
@@ -206,7 +206,7 @@ def test_trouble_is_found_in_what_a_runner_makes_of_it() -> None:
     error = storage_error(OSError(errno.EBUSY, "Slow down"), "s3://bucket/x")
     text = (
         "Traceback (most recent call last):\n  File x\npipelines.faults.StorageError: s3://bucket/x: Slow down\n"
-        "\nDuring handling ...\nRuntimeError: pipelines.faults.StorageError: s3://bucket/x: Slow down "
+        "\nDuring handling ...\nRuntimeError: pipelines.files.faults.StorageError: s3://bucket/x: Slow down "
         "[while running 'write shards']\n"
     )
     assert told(RuntimeError(text)) == told(error) == "s3://bucket/x: Slow down"
@@ -246,7 +246,7 @@ def store(
 ) -> Iterator[ObjectServer]:
     """The dataset at s3://bucket/coco. Waiting takes no time, and a request is tried three times."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.001)
-    monkeypatch.setattr("pipelines.remote.ATTEMPTS", 3)
+    monkeypatch.setattr("pipelines.files.remote.ATTEMPTS", 3)
     for server in serve(monkeypatch, running):
         for path in coco.folder.rglob("*"):
             if path.is_file():

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipelines.checks import Examined, examine
+from pipelines.images.orientation import inverse, orientation_of_rotation, turn_box
 from pipelines.labelling import LabelSpace
-from pipelines.orientation import inverse, orientation_of_rotation, turn_box
 from pipelines.policy import CHECKS, policy_of
 from pipelines.rows import BoxRow, ImageRow
 from schemas.boxes import Box, rotate_box

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from pipelines.image_header import read_header
+from pipelines.images.header import read_header
 from schemas.errors import RecordError
 
 Jpeg = Callable[..., bytes]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.archives import read_member
 from pipelines.cli import add_convert
+from pipelines.files.archives import read_member
 from pipelines.rows import ImageRow, Rejected
 from schemas.errors import FormatError, InputError
 from tests.pipelines.imagenet_sets import (

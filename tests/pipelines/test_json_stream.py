@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import json_window
-from pipelines.json_stream import Bad, Batch, Value, last_member, read_object
-from pipelines.json_structure import element_ends
+from pipelines.files import json_window
+from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
+from pipelines.files.json_structure import element_ends
 from schemas.errors import FormatError, InputError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import csv_ranges
+from pipelines.files import csv_ranges
 from pipelines.label_rows import tables
 from pipelines.rows import ImageRow, sort_key
 from pipelines.sources.base import Packing

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import parquet_images
 from pipelines.cli import add_convert
+from pipelines.files import parquet_images
 from pipelines.label_rows import job as rows_job
 from pipelines.plan import Options, make_plan
 from pipelines.planes import pixel_steps, shuffled_pixels

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import storage
-from pipelines.faults import StorageError
+from pipelines.files import storage
+from pipelines.files.faults import StorageError
 from schemas.errors import RecordError
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe

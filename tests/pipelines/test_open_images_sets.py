@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import csv_ranges
+from pipelines.files import csv_ranges
 from pipelines.rows import ImageRow, Rejected, encode_row
 from pipelines.sources.base import Packing
 from pipelines.sources.openimages import Source

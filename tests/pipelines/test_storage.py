@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import storage
+from pipelines.files import storage
 from tests.pipelines.conftest import run_words
 from tests.pipelines.object_server import ObjectServer, serve
 

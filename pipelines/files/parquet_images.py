@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import RecordError
 
 PACKING = "parquet:"

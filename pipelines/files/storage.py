@@ -1,4 +1,4 @@
-"""Files on any fsspec file system; local paths take the short way, others `pipelines.remote`.
+"""Files on any fsspec file system; local paths take the short way, others `pipelines.files.remote`.
 
 Written files appear whole or not at all (rule R11): `writing` yields a temporary file and renames it at the end, or an
 upload that ends well or not at all.
@@ -22,8 +22,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from pipelines import remote
-from pipelines.faults import StorageError, trouble_of
+from pipelines.files import remote
+from pipelines.files.faults import StorageError, trouble_of
 from schemas.errors import InputError, RecordError
 
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.ENXIO, errno.ENODEV)

@@ -1,8 +1,8 @@
 """Images inside archives, read in place: nothing is unpacked, and nothing is fetched but headers and the images.
 
-    .tar             headers are walked, bodies passed over (`pipelines.archives_tar`)
+    .tar             headers are walked, bodies passed over (`pipelines.files.archives_tar`)
     .tar of .tars    the same inside each member, as ImageNet comes: a member of a member is a stretch of the file
-    .zip             the list at its end is read (`pipelines.archives_zip`), stored and deflated members
+    .zip             the list at its end is read (`pipelines.files.archives_zip`), stored and deflated members
     .tar.gz          refused: to reach a byte, all before it must be unpacked. Images do not shrink, so `gunzip` costs
                      little more than the time; an index of places to begin at would be 32 KiB for each few MB, and
                      every worker would need it
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.archives_ranges import Ranges, opened_archive
-from pipelines.archives_tar import BLOCK, REFUSED, is_tar_header, tar_members
-from pipelines.archives_zip import LARGEST_MEMBER, PACKING, bad_member, inflate, read_zip_member, zip_members
-from pipelines.parquet_images import PACKING as COLUMN
-from pipelines.parquet_images import read_row
+from pipelines.files.archives_ranges import Ranges, opened_archive
+from pipelines.files.archives_tar import BLOCK, REFUSED, is_tar_header, tar_members
+from pipelines.files.archives_zip import LARGEST_MEMBER, PACKING, bad_member, inflate, read_zip_member, zip_members
+from pipelines.files.parquet_images import PACKING as COLUMN
+from pipelines.files.parquet_images import read_row
 from pipelines.rows import Member
 from schemas.errors import FormatError, RecordError
 

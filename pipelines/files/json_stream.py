@@ -6,8 +6,8 @@ other values come whole. Keys stand in any order.
 A batch is a window that begins at an element and is cut at the last place that looks like the end of one: `}`, a comma,
 and the key that elements of this list begin with. That may be wrong, for strings may hold anything; but if "[" + part +
 "]" parses, the cut lies between two elements of the list for certain. If it does not parse, the brackets are counted
-(`pipelines.json_structure`); and if it still does not, the standard library reads the part: it accepts NaN, finds the
-position of an error, and entries that are malformed cost only themselves.
+(`pipelines.files.json_structure`); and if it still does not, the standard library reads the part: it accepts NaN, finds
+the position of an error, and entries that are malformed cost only themselves.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipelines import storage
-from pipelines.json_forms import Bad, Forms
-from pipelines.json_structure import element_ends
-from pipelines.json_window import WINDOW, Digest, Window, json_kind
+from pipelines.files import storage
+from pipelines.files.json_forms import Bad, Forms
+from pipelines.files.json_structure import element_ends
+from pipelines.files.json_window import WINDOW, Digest, Window, json_kind
 from schemas.errors import FormatError, InputError
 
 __all__ = ["Bad", "Batch", "Value", "last_member", "read_object"]

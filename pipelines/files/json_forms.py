@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipelines import storage
+from pipelines.files import storage
 
 
 class Bad(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipelines.archives_ranges import Ranges
+from pipelines.files.archives_ranges import Ranges
 from pipelines.rows import Member
 from schemas.errors import FormatError
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import BinaryIO, NoReturn, Protocol
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import FormatError
 
 WINDOW = 4 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipelines import storage
+from pipelines.files import storage
 from schemas.errors import InputError
 
 RANGE_BYTES = 16 << 20

@@ -16,8 +16,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from pipelines.archives_ranges import Ranges
-from pipelines.archives_tar import REFUSED, plain_name
+from pipelines.files.archives_ranges import Ranges
+from pipelines.files.archives_tar import REFUSED, plain_name
 from pipelines.rows import Member
 from schemas.errors import FormatError, RecordError
 

@@ -9,8 +9,8 @@ import os
 from types import TracebackType
 from typing import Any
 
-from pipelines import remote, storage
-from pipelines.faults import trouble_of
+from pipelines.files import remote, storage
+from pipelines.files.faults import trouble_of
 from schemas.errors import InputError
 
 LOCAL_STEP = 1 << 12  # what a file system reads at least

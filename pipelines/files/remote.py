@@ -1,4 +1,4 @@
-"""File systems of fsspec, made safe for a conversion that runs in several processes; for `pipelines.storage` alone.
+"""File systems of fsspec, made safe for a conversion that runs in several processes; used by this package alone.
 
 What fsspec does that would lose or invent data, and what is done here instead:
 
@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
-from pipelines.faults import StorageError, storage_error, trouble_of
+from pipelines.files.faults import StorageError, storage_error, trouble_of
 from schemas.errors import ConfigError
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}

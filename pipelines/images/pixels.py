@@ -11,7 +11,7 @@ import warnings
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pipelines.image_header import ImageHeader
+from pipelines.images.header import ImageHeader
 from schemas.errors import RecordError
 
 JPEG_QUALITY = 95

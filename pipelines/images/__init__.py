@@ -1,0 +1,1 @@
+"""What an encoded image is, from its header; and the few steps that look at pixels."""
