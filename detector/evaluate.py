@@ -7,7 +7,6 @@ of each class, as darknet's validation does with a fixed map from classes to nod
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -125,7 +124,7 @@ def _chunks(dataset: Dataset, size: int) -> Iterator[list[ImageRecord]]:
 
 
 def _without_pixels(record: ImageRecord) -> ImageRecord:
-    return dataclasses.replace(record, encoded=None)
+    return record._replace(encoded=None)
 
 
 def _truth(dataset: Dataset, records: list[ImageRecord]) -> tuple[dict[str, Any], str]:

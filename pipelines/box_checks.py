@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pipelines.image_checks import Frame
 from pipelines.images.header import ImageHeader
@@ -59,7 +60,7 @@ def annotate(
     turned: int,
     mask: bytes | RecordError,
     policy: Policy,
-) -> tuple[BoxAnnotation, list[Note]]:
+) -> tuple[BoxAnnotation, Sequence[Note]]:
     """The annotation of a row, and what is to be noted about it.
 
     Args:
@@ -84,6 +85,15 @@ def annotate(
         corners = f"(x {row.xmin:g} to {row.xmax:g}, y {row.ymin:g} to {row.ymax:g})"
         size = f"{stored.width} x {stored.height}"
         raise RecordError(error.reason, f"{corners} in an image of {size}: {error}") from error
+    plain = frame.orientation == turned == frame.area == 1 and not done
+    if plain and not (row.keypoints or row.parts or row.segmentation or row.mask_uri or row.flag_unread):
+        # Nearly all boxes: nothing to turn, to draw or to tell.
+        flags = (row.is_difficult, row.is_truncated, row.is_occluded, row.is_group_of, row.is_depiction, row.is_inside)
+        of_class = (entry.label, entry.id, entry.wnid)
+        said = (row.view, row.source, row.confidence)
+        return BoxAnnotation(
+            box, *of_class, row.annotation_id, row.area, row.is_crowd, *flags, *said, (), (), "", b"", row.extra
+        ), ()
     notes: list[Note] = []
     if done:
         action = "kept" if done in ("box:past_edge", "box:zero_area") else "fixed"

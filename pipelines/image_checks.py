@@ -8,7 +8,7 @@ annotator saw it turned, so the boxes are turned back. Where a run asks for upri
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelines.images.header import ImageHeader, read_header
 from pipelines.images.orientation import QUARTER_TURNED, orientation_of_rotation
@@ -24,11 +24,11 @@ _ENDINGS = {
     "bmp": (".bmp", ".dib"),
     "webp": (".webp",),
 }
+_SOFT = ("image:truncated", "image:too_many_pixels", "image:unsupported")  # faults that a policy may let pass
 _KNOWN_ENDINGS = {ending for endings in _ENDINGS.values() for ending in endings}
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """An image as it will be written.
 
     Attributes:
@@ -46,8 +46,7 @@ class Prepared:
     notes: tuple[Noted, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """The picture that the annotator saw.
 
     Attributes:
@@ -68,11 +67,7 @@ def prepare(row: ImageRow, data: bytes, policy: Policy) -> Prepared:
     Raises:
         RecordError: for an image that is rejected.
     """
-    allowed = [
-        check
-        for check in ("image:truncated", "image:too_many_pixels", "image:unsupported")
-        if policy.action(check) != "reject"
-    ]
+    allowed = [check for check in _SOFT if policy.action(check) != "reject"] if policy.chosen else ()
     header = read_header(data, max_pixels=policy.max_pixels, allowed=allowed)
     notes: list[Noted] = []
     again = False  # whether the pixels must be written anew
@@ -114,8 +109,9 @@ def _oddities(row: ImageRow, header: ImageHeader) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if header.fault is not None:
         found.append((header.fault.reason, header.fault.found))
-    ending = posixpath.splitext(row.filename or row.uri)[1].lower()
-    if ending in _KNOWN_ENDINGS and ending not in _ENDINGS[header.format]:
+    name = row.filename or row.uri
+    ending = name[name.rfind(".") :].lower()
+    if ending not in _ENDINGS[header.format] and ending in _KNOWN_ENDINGS:
         found.append(("image:wrong_ending", f"{header.format} in {posixpath.basename(row.filename or row.uri)!r}"))
     if header.format == "jpeg" and header.channels == 4:
         found.append(("image:cmyk", "4 channels"))

@@ -8,7 +8,7 @@ counted in the manifest. Some faults leave no choice and are always rejected: se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -78,14 +78,18 @@ class Policy:
     max_pixels: int = MAX_PIXELS
     verify: Literal["header", "decode"] = "header"
     masks: Literal["keep", "png"] = "keep"
+    _table: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_table", _actions(self.chosen))
 
     def action(self, check: str) -> str:
         """What is done about a check."""
-        return _actions(self.chosen)[check]
+        return self._table[check]
 
     def options(self) -> dict[str, object]:
         """The choices, for the manifest."""
-        on = {f"on {name}": action for name, action in _actions(self.chosen).items()}
+        on = {f"on {name}": action for name, action in self._table.items()}
         return {**on, "max_pixels": self.max_pixels, "verify": self.verify, "masks": self.masks}
 
 

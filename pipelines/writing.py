@@ -246,7 +246,7 @@ class _OpenShard:
 
 
 def _has_assets(row: ImageRow) -> bool:
-    return bool(row.map_uris) or any(box.mask_uri for box in row.boxes)
+    return bool(row.map_uris) or any([box.mask_uri for box in row.boxes])
 
 
 def _fingerprint(job: Job, number: int, ordered: list[bytes]) -> str:

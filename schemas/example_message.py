@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,8 @@ def _varint(number: int) -> bytes:
     return _COMMON.get(number) or _varint_of_any(number)
 
 
-@lru_cache(maxsize=8192)
 def _text(value: str) -> bytes:
-    """One string of a list, with tag and length; labels and names come again and again."""
+    """One string of a list, with tag and length."""
     data = value.encode()
     return b"\x0a" + _varint(len(data)) + data
 
@@ -81,8 +79,8 @@ def key_field(key: str) -> bytes:
 
 def add_entry(parts: Parts, key: bytes, kind: str, values: Sequence[Any]) -> None:
     """Append one entry of the map; `key` is a `key_field`. Bytes are not copied, however large they are."""
-    if _is_common(kind, values):
-        parts.append(_common_entry(key, kind, tuple(values)))
+    if not values:
+        parts.append(_head(key, kind, 0))
     elif kind == "bytes" and not isinstance(values[0], str):
         pieces = [piece for value in values for piece in (b"\x0a", _varint(len(value)), value)]
         parts.append(_head(key, kind, sum(map(len, pieces))))
@@ -99,21 +97,6 @@ def _head(key: bytes, kind: str, size: int) -> bytes:
     inner_length = _varint(inner)
     whole = _varint(len(key) + 1 + len(inner_length) + inner)
     return b"\x0a%b%b\x12%b%b%b" % (whole, key, inner_length, _LIST_TAGS[kind], length)
-
-
-def _is_common(kind: str, values: Sequence[Any]) -> bool:
-    """Whether the same values stand in many records: nothing, flags, empty strings, ones. (0.0 and -0.0 differ.)"""
-    if not values:
-        return True
-    if kind == "int64":
-        return max(values) <= 1
-    return values.count(1.0) == len(values) if kind == "float" else not any(values)
-
-
-@lru_cache(maxsize=4096)
-def _common_entry(key: bytes, kind: str, values: tuple[Any, ...]) -> bytes:
-    data = b"\x0a\0" * len(values) if kind == "bytes" else _LISTS[kind](values) if values else b""
-    return _head(key, kind, len(data)) + data
 
 
 def join_entries(parts: Parts) -> Parts:

@@ -1,14 +1,14 @@
 """`ImageRecord`: one image with all that is known about it, from a reader to the shard.
 
-Frozen, slotted, built of tuples and plain values: records compare, hash, pickle the same way each time and show a
-readable difference in a failing test. A flag that a dataset may not state is `bool | None`; None is "not said".
+Tuples all the way down: records cannot change, compare, hash and pickle the same way each time, cost little where there
+are millions of them, and show a readable difference in a failing test. `record._replace(...)` makes a changed copy.
+A flag that a dataset may not state is `bool | None`; None is "not said".
 
 Image labels have three values (rule R6): present, verified absent, and unknown, which is no row at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from schemas.boxes import Box
@@ -118,8 +118,7 @@ class ImageLabel(NamedTuple):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """One image.
 
     Attributes:

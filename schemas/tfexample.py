@@ -1,196 +1,30 @@
-"""`ImageRecord` as a tf.train.Example; `schemas.example_message` puts it into bytes.
-
-Keys are those of the TensorFlow Object Detection API, so its decoder and others read the shards; what has no key there
-has one under `wordtree/`. Per-object lists are parallel. `image/object/class/label` is 1-based. Flags there are cast to
-bool by readers, so an unknown flag is written as 0, and the exact three values (-1 unknown) under `wordtree/object/`.
-
-FEATURES is the schema: encoding and decoding both follow it. Keys marked as rare are written only where there is
-something to write, such as masks and captions; all others always.
-"""
+"""`ImageRecord` as a tf.train.Example and back; `schemas.features` says under which keys."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import accumulate
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.boxes import Box
 from schemas.errors import FormatError
 from schemas.example_message import add_entry, decode_features, encode_features, join_entries, key_field
+from schemas.features import FEATURES, FLAGS, MAP_KEYS, Columns, Feature
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
 
-__all__ = ["FEATURES", "FLAGS", "decode_features", "decode_record", "encode_chunks", "encode_features", "encode_record"]
+__all__ = [
+    "FEATURES",
+    "FLAGS",
+    "Columns",
+    "Feature",
+    "decode_features",
+    "decode_record",
+    "encode_chunks",
+    "encode_features",
+    "encode_record",
+]
 
-FLAGS = ("is_crowd", "is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
-API_FLAG_KEYS = {
-    "is_crowd": "image/object/is_crowd",
-    "is_difficult": "image/object/difficult",
-    "is_truncated": "image/object/truncated",
-    "is_occluded": "image/object/occluded",
-    "is_group_of": "image/object/group_of",
-    "is_depiction": "image/object/depiction",
-    "is_inside": "image/object/inside",
-}
-
-
-class Columns:
-    """What an Example is made of: the record, and its boxes and labels as columns, a tuple a field."""
-
-    __slots__ = ("boxes", "labels", "record")
-
-    def __init__(self, record: ImageRecord) -> None:
-        self.record = record
-        self.boxes = _columns(record.boxes, BoxAnnotation._fields)
-        self.labels = _columns(record.labels, ImageLabel._fields)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
-    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
-
-
-class Feature(NamedTuple):
-    """One key of the Example.
-
-    Attributes:
-        key: its name.
-        kind: the list that it stores: "bytes", "float" or "int64".
-        values: takes it from a record's columns.
-        rare: whether the key is left out where `values` is empty.
-    """
-
-    key: str
-    kind: str
-    values: Callable[[Columns], Sequence[Any]]
-    rare: bool = False
-
-
-def _box(name: str) -> Callable[[Columns], Sequence[Any]]:
-    return lambda c: c.boxes[name]
-
-
-def _label(name: str) -> Callable[[Columns], Sequence[Any]]:
-    return lambda c: c.labels[name]
-
-
-def _side(name: str) -> Callable[[Columns], Sequence[float]]:
-    get = attrgetter(name)
-    return lambda c: tuple(map(get, c.boxes["box"]))
-
-
-_BOOL = {None: 0, False: 0, True: 1}
-_TRISTATE = {None: -1, False: 0, True: 1}
-
-
-@lru_cache(maxsize=4096)
-def _flags(flags: tuple[bool | None, ...], three: bool) -> tuple[int, ...]:
-    numbers = _TRISTATE if three else _BOOL
-    return tuple(numbers[flag] for flag in flags)
-
-
-def _flag_features() -> list[Feature]:
-    features: list[Feature] = []
-    for name in FLAGS:
-        features.append(Feature(API_FLAG_KEYS[name], "int64", lambda c, n=name: _flags(c.boxes[n], False)))
-        features.append(Feature(f"wordtree/object/{name}", "int64", lambda c, n=name: _flags(c.boxes[n], True)))
-    return features
-
-
-def _if_any(name: str) -> Callable[[Columns], Sequence[Any]]:
-    """A value a box, or no values at all where all are empty."""
-
-    def values(c: Columns) -> Sequence[Any]:
-        column = c.boxes[name]
-        return column if any(column) else ()
-
-    return values
-
-
-def _of_keypoints(get: Callable[[Keypoint], Any]) -> Callable[[Columns], Sequence[Any]]:
-    return lambda c: [get(point) for points in c.boxes["keypoints"] for point in points]
-
-
-def _keypoint_counts(c: Columns) -> Sequence[int]:
-    points = c.boxes["keypoints"]
-    return list(map(len, points)) if any(points) else ()
-
-
-def _parts_json(c: Columns) -> Sequence[str]:
-    if not any(c.boxes["parts"]):
-        return ()
-    rows = ([[part.name, *part.box] for part in parts] for parts in c.boxes["parts"])
-    return [json.dumps(row, ensure_ascii=False) if row else "" for row in rows]
-
-
-def _areas(c: Columns) -> Sequence[float]:
-    return [-1.0 if area is None else area for area in c.boxes["area"]]
-
-
-def _of_maps(c: Columns, kind: str) -> list[bytes]:
-    return [found.encoded for found in c.record.maps if found.kind == kind]
-
-
-MAP_KEYS = {
-    "panoptic": "wordtree/panoptic/encoded",
-    "class": "image/segmentation/class/encoded",
-    "object": "image/segmentation/object/encoded",
-}
-
-FEATURES: tuple[Feature, ...] = (
-    Feature("image/encoded", "bytes", lambda c: (c.record.encoded or b"",)),
-    Feature("image/format", "bytes", lambda c: (c.record.format,)),
-    Feature("image/filename", "bytes", lambda c: (c.record.filename,)),
-    Feature("image/source_id", "bytes", lambda c: (c.record.image_id,)),
-    Feature("image/key/sha256", "bytes", lambda c: (c.record.sha256,)),
-    Feature("image/height", "int64", lambda c: (c.record.height,)),
-    Feature("image/width", "int64", lambda c: (c.record.width,)),
-    *(Feature(f"image/object/bbox/{side}", "float", _side(side)) for side in ("ymin", "xmin", "ymax", "xmax")),
-    Feature("image/object/class/label", "int64", _box("class_id")),
-    Feature("image/object/class/text", "bytes", _box("label")),
-    Feature("image/object/area", "float", _areas),
-    Feature("image/object/view", "bytes", _box("view")),
-    *_flag_features(),
-    Feature("wordtree/object/wnid", "bytes", _box("wnid")),
-    Feature("wordtree/object/id", "bytes", _box("annotation_id")),
-    Feature("wordtree/object/source", "bytes", _box("source")),
-    Feature("wordtree/object/confidence", "float", _box("confidence")),
-    Feature("image/class/label", "int64", _label("class_id")),
-    Feature("image/class/text", "bytes", _label("label")),
-    Feature("image/class/confidence", "float", lambda c: [a.confidence * a.present for a in c.record.labels]),
-    Feature("wordtree/class/wnid", "bytes", _label("wnid")),
-    Feature("wordtree/class/present", "int64", lambda c: tuple(map(int, c.labels["present"]))),
-    Feature("wordtree/class/verified", "int64", lambda c: _flags(c.labels["verified"], True)),
-    Feature("wordtree/class/confidence", "float", _label("confidence")),
-    Feature("wordtree/class/source", "bytes", _label("source")),
-    Feature("wordtree/has_boxes", "int64", lambda c: (int(c.record.has_boxes),)),
-    Feature("wordtree/source", "bytes", lambda c: (c.record.source,)),
-    Feature("wordtree/uri", "bytes", lambda c: (c.record.uri,)),
-    Feature("wordtree/provenance", "bytes", lambda c: (c.record.provenance,)),
-    Feature("image/object/keypoint/y", "float", _of_keypoints(attrgetter("y")), rare=True),
-    Feature("image/object/keypoint/x", "float", _of_keypoints(attrgetter("x")), rare=True),
-    Feature("image/object/keypoint/visibility", "int64", _of_keypoints(attrgetter("visibility")), rare=True),
-    Feature("image/object/keypoint/num", "int64", _keypoint_counts, rare=True),
-    Feature("image/object/mask", "bytes", _if_any("mask"), rare=True),
-    Feature("wordtree/object/segmentation", "bytes", _if_any("segmentation"), rare=True),
-    Feature("wordtree/object/parts", "bytes", _parts_json, rare=True),
-    Feature("wordtree/object/extra", "bytes", _if_any("extra"), rare=True),
-    Feature("image/caption", "bytes", lambda c: [caption.text for caption in c.record.captions], rare=True),
-    Feature("wordtree/caption/id", "bytes", lambda c: [caption.caption_id for caption in c.record.captions], rare=True),
-    *(Feature(key, "bytes", lambda c, kind=kind: _of_maps(c, kind), rare=True) for kind, key in MAP_KEYS.items()),
-    Feature("image/not_exhaustive_category_ids", "int64", lambda c: c.record.not_exhaustive, rare=True),
-    Feature(
-        "wordtree/orientation",
-        "int64",
-        lambda c: [c.record.orientation] if c.record.orientation != 1 else (),
-        rare=True,
-    ),
-    Feature(
-        "wordtree/rotation", "int64", lambda c: () if c.record.rotation is None else [c.record.rotation], rare=True
-    ),
-    Feature("wordtree/extra", "bytes", lambda c: [c.record.extra] if c.record.extra else (), rare=True),
-)
 _ORDERED = tuple((key_field(f.key), *f[1:]) for f in sorted(FEATURES, key=lambda f: f.key.encode()))
 _ALWAYS = tuple(feature.key for feature in FEATURES if not feature.rare)
 
@@ -204,11 +38,77 @@ def encode_chunks(record: ImageRecord) -> list[bytes]:
     """The same bytes in a few chunks, one of which is the encoded image itself."""
     columns = Columns(record)
     parts: list[bytes] = []
-    for key, kind, take, rare in _ORDERED:
+    for piece in _template(columns):
+        if isinstance(piece, bytes):
+            parts.append(piece)
+            continue
+        key, kind, take, rare = piece
         values = take(columns)
         if values or not rare:
             add_entry(parts, key, kind, values)
     return join_entries(parts)
+
+
+_Ordered = tuple[bytes, str, Callable[[Columns], Sequence[Any]], bool]
+_Template = tuple["bytes | _Ordered", ...]
+_templates: dict[tuple[Any, ...], _Template] = {}
+
+
+def _template(columns: Columns) -> _Template:
+    """The entries of a record in order: bytes for those that many records share, and how to make the others.
+
+    Most entries of most records are the same: no labels, no masks, flags that nobody states. They depend on the key
+    below alone, so they are encoded once for each key.
+    """
+    record, boxes = columns.record, columns.boxes
+    ones = boxes["confidence"].count(1.0) == len(record.boxes)
+    rare = bool(record.captions or record.maps or record.not_exhaustive)
+    drawn = any(boxes["keypoints"]) or any(boxes["mask"]) or any(boxes["segmentation"]) or any(boxes["parts"])
+    of_image = (record.format, record.height, record.width, record.provenance, record.source, record.has_boxes)
+    turned = (record.orientation, record.rotation)
+    key = (bool(record.labels), ones, rare, drawn, *of_image, *turned, *(boxes[name] for name in _REPEATED))
+    found = _templates.get(key)
+    if found is None:
+        if len(_templates) >= MOST_TEMPLATES:
+            _templates.clear()
+        varying = _VARYING | (_OF_LABELS if record.labels else set()) | (set() if ones else _OF_CONFIDENCE)
+        varying |= (_RARE if rare else set()) | (_DRAWN if drawn else set())
+        found = _templates[key] = _make_template(columns, frozenset(varying))
+    return found
+
+
+def _make_template(columns: Columns, varying: frozenset[bytes]) -> _Template:
+    pieces: list[bytes | _Ordered] = []
+    same: list[bytes] = []
+    for ordered in _ORDERED:
+        key, kind, take, rare = ordered
+        if key not in varying:
+            values = take(columns)
+            if values or not rare:
+                add_entry(same, key, kind, values)
+            continue
+        pieces += [b"".join(same), ordered]
+        same = []
+    return (*(piece for piece in pieces if piece), b"".join(same))
+
+
+MOST_TEMPLATES = 4096
+_REPEATED = (*FLAGS, "view", "source")  # columns that are the same in many records
+
+
+def _keys(*names: str) -> set[bytes]:
+    return {key_field(feature.key) for feature in FEATURES if feature.key.startswith(names)}
+
+
+_OF_LABELS = _keys("image/class/", "wordtree/class/")
+_OF_CONFIDENCE = _keys("wordtree/object/confidence")
+_RARE = _keys("image/caption", "wordtree/caption/", *MAP_KEYS.values(), "image/not_exhaustive")
+_DRAWN = _keys("image/object/keypoint/", "image/object/mask", "wordtree/object/segmentation", "wordtree/object/parts")
+_VARYING = _keys(
+    *("image/encoded", "image/filename", "image/source_id", "image/key/sha256", "wordtree/uri", "wordtree/extra"),
+    *("image/object/bbox/", "image/object/class/", "image/object/area"),
+    *("wordtree/object/wnid", "wordtree/object/id", "wordtree/object/extra"),
+)
 
 
 def decode_record(data: bytes) -> ImageRecord:

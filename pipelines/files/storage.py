@@ -73,10 +73,12 @@ def read_item(path: str, missing: str = "image:missing") -> bytes:
     if is_remote(path):
         return _read_remote_item(path, missing)
     try:
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            if stat.S_ISDIR(found.st_mode):
+                raise IsADirectoryError
             raise RecordError("image:not_a_file", "neither a file nor a folder, but a pipe, socket or device")
-        return read_bytes(path)
+        return _read_regular(path, found.st_size)
     except FileNotFoundError:
         raise RecordError(missing, "there is no such file", found=name_of(path)) from None
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -87,6 +89,22 @@ def read_item(path: str, missing: str = "image:missing") -> bytes:
         if error.errno in _OF_THE_NAME:
             raise RecordError("image:unreadable", "the file cannot be opened", found=error.strerror or "") from None
         raise StorageError(error.errno, error.strerror, path) from error
+
+
+def _read_regular(path: str, size: int) -> bytes:
+    """A file of about this size, with as few calls as can be: there are millions of them."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(number, size + 1)
+        if len(data) == size:
+            return data
+        parts = [data]  # it grew or shrank meanwhile, or is larger than one call reads
+        while data:
+            data = os.read(number, 1 << 24)
+            parts.append(data)
+        return b"".join(parts)
+    finally:
+        os.close(number)
 
 
 def _read_remote_item(path: str, missing: str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from schemas.boxes import Box
@@ -34,8 +33,7 @@ def record_of(
     Raises:
         FormatError: if a row names a box that its record does not have.
     """
-    return replace(
-        old,
+    return old._replace(
         has_boxes=image["has_boxes"],
         boxes=tuple(_box(row, old, record_at) for row in annotations if row["kind"] == "box"),
         labels=tuple(_label(row) for row in annotations if row["kind"] == "label"),

@@ -93,10 +93,9 @@ def test_classes_without_any_training_data_are_a_group_of_their_own(fine_set, tr
 
 
 def test_an_image_that_cannot_be_decoded_is_named(make_dataset, tmp_path, fine_set, tree):
-    import dataclasses
 
     dataset = open_dataset(str(fine_set))
-    bad = dataclasses.replace(dataset.record(0), encoded=b"no image")
+    bad = dataset.record(0)._replace(encoded=b"no image")
     path = make_dataset(tmp_path / "bad", [bad], dataset.manifest.classes, has_boxes=True)
     opened = open_dataset(str(path))
     with pytest.raises(FormatError, match=r"image '0' \(0.png\) cannot be decoded"):

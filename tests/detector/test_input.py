@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -95,7 +93,7 @@ def test_pixels_equal_the_stored_image(detection_set, label_set, tree):
 def test_a_crowd_is_a_region_to_ignore(make_dataset, tmp_path, detection_set, tree):
     dataset = open_dataset(str(detection_set))
     record = dataset.record(0)
-    crowd = dataclasses.replace(record, boxes=(record.boxes[0]._replace(is_crowd=True),))
+    crowd = record._replace(boxes=(record.boxes[0]._replace(is_crowd=True),))
     path = make_dataset(tmp_path / "crowd", [crowd], dataset.manifest.classes, has_boxes=True)
     joint = JointStream([open_dataset(str(path))], tree, data=DataConfig(), augment=None, size=32, seed=0)
     batch = next(iter(joint.batches(1, stop=1)))

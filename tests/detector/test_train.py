@@ -165,7 +165,7 @@ def test_an_image_that_cannot_be_decoded_is_named(make_dataset, detection_set, t
     records = [dataset.record(row) for row in range(len(dataset))]
     damaged = bytearray(records[5].encoded)
     damaged[60:] = bytes(len(damaged) - 60)
-    records[5] = replace(records[5], encoded=bytes(damaged))
+    records[5] = records[5]._replace(encoded=bytes(damaged))
     path = make_dataset(tmp_path / "bad", records, dataset.manifest.classes, has_boxes=True)
     with pytest.raises(FormatError, match=rf"image {records[5].image_id!r} .* of .*/bad: .*convert again"):
         train(experiment(), tree, [open_dataset(str(path))], tmp_path / "run", quiet)

@@ -22,6 +22,7 @@ import pytest
 apiclient = pytest.importorskip(
     "apache_beam.runners.dataflow.internal.apiclient",
     reason="apache-beam[gcp] is not installed",
+    exc_type=ImportError,  # google.cloud may be there without Dataflow's part
 )
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions  # noqa: E402

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +91,7 @@ def test_changed_rows_are_in_the_records_and_masks_stay_with_their_boxes(dataset
             )
 
         left = tuple(number for number in record.not_exhaustive if number in wnids)
-        return dataclasses.replace(record, boxes=said(record.boxes), labels=said(record.labels), not_exhaustive=left)
+        return record._replace(boxes=said(record.boxes), labels=said(record.labels), not_exhaustive=left)
 
     want = {name: expected(record) for name, record in decoded(dataset).items()}
     assert decoded(tmp_path / "out") == want
