@@ -109,6 +109,10 @@ def open_dataset(path: str) -> Dataset:
             f"{path} is a view: its records lie in {', '.join(manifest.base)} and do not hold its changes yet; make "
             f"shards of it with `wordtree assemble {path} OUT`"
         )
+    if not manifest.shards:
+        raise InputError(
+            f"{path} holds rows and no pixels (`wordtree convert labels --rows-only`); convert it without that option"
+        )
     fs, root = fsspec.core.url_to_fs(path)
     index_path = posixpath.join(root, f"{manifest.split}.index.parquet")
     try:

@@ -26,6 +26,7 @@ from pipelines.planes import PixelDoFn
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.spool import SPOOL_FOLDER, read_spool, spool
 from pipelines.writing import WORK_FOLDER, read_piece, write_shard
+from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,15 @@ def build(pipeline: beam.Pipeline, job: Job, *, spooled: bool = False) -> PColle
     )
 
 
+def _check_places(pipeline: beam.Pipeline, plan: Plan) -> None:
+    """Machines of Google's see no file of this one."""
+    if type(pipeline.runner).__name__ != "DataflowRunner":
+        return
+    for role, path in (("OUT", plan.job.out), ("the image folder", plan.job.source.image_root)):
+        if path and not storage.is_remote(path):
+            raise ConfigError(f"{role} is {path!r} on this machine, which Dataflow's workers do not see; use gs://")
+
+
 def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Converted:
     """Carry out a plan; resume it if it was begun.
 
@@ -112,6 +122,7 @@ def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, forc
     """
     out = plan.job.out
     pipeline = make_pipeline(beam_args, workers=workers)
+    _check_places(pipeline, plan)
     state = assembling.State.NEW if force else assembling.state_of(plan)
     if state is assembling.State.COMPLETE:
         storage.remove(storage.join(out, WORK_FOLDER))  # killed right after the manifest

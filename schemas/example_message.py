@@ -37,18 +37,18 @@ def _varint_of_any(number: int) -> bytes:
 _COMMON = {number: _varint_of_any(number) for number in range(-1, 16384)}  # two bytes and less, and "unknown"
 
 
-def _varint(number: int) -> bytes:
-    return _COMMON.get(number) or _varint_of_any(number)
+class _Varints(dict[int, bytes]):
+    """Varints by number: the common ones at hand, others made when they are asked for and not kept."""
+
+    def __missing__(self, number: int) -> bytes:
+        return _varint_of_any(number)
 
 
-def _text(value: str) -> bytes:
-    """One string of a list, with tag and length."""
-    data = value.encode()
-    return b"\x0a" + _varint(len(data)) + data
+_VARINTS = _Varints(_COMMON)
 
 
 def _texts(values: Sequence[str]) -> bytes:
-    return b"".join(map(_text, values))
+    return b"".join([b"\x0a%b%b" % (_VARINTS[len(data)], data) for data in map(str.encode, values)])
 
 
 def _floats(values: Sequence[float]) -> bytes:
@@ -57,15 +57,12 @@ def _floats(values: Sequence[float]) -> bytes:
     except OverflowError:  # beyond float32: infinite, as protobuf has it
         with np.errstate(over="ignore"):
             packed = np.asarray(values, "<f8").astype("<f4").tobytes()
-    return b"\x0a" + _varint(len(packed)) + packed
+    return b"\x0a" + _VARINTS[len(packed)] + packed
 
 
 def _numbers(values: Sequence[int]) -> bytes:
-    try:
-        packed = b"".join([_COMMON[value] for value in values])
-    except KeyError:
-        packed = b"".join(map(_varint, values))
-    return b"\x0a" + _varint(len(packed)) + packed
+    packed = b"".join([_VARINTS[value] for value in values])
+    return b"\x0a" + _VARINTS[len(packed)] + packed
 
 
 _LISTS = {"bytes": _texts, "float": _floats, "int64": _numbers}
@@ -74,7 +71,7 @@ _LISTS = {"bytes": _texts, "float": _floats, "int64": _numbers}
 def key_field(key: str) -> bytes:
     """A key as its entry holds it: with tag and length."""
     data = key.encode()
-    return b"\x0a" + _varint(len(data)) + data
+    return b"\x0a" + _VARINTS[len(data)] + data
 
 
 def add_entry(parts: Parts, key: bytes, kind: str, values: Sequence[Any]) -> None:
@@ -82,7 +79,7 @@ def add_entry(parts: Parts, key: bytes, kind: str, values: Sequence[Any]) -> Non
     if not values:
         parts.append(_head(key, kind, 0))
     elif kind == "bytes" and not isinstance(values[0], str):
-        pieces = [piece for value in values for piece in (b"\x0a", _varint(len(value)), value)]
+        pieces = [piece for value in values for piece in (b"\x0a", _VARINTS[len(value)], value)]
         parts.append(_head(key, kind, sum(map(len, pieces))))
         parts += pieces
     else:
@@ -92,10 +89,10 @@ def add_entry(parts: Parts, key: bytes, kind: str, values: Sequence[Any]) -> Non
 
 def _head(key: bytes, kind: str, size: int) -> bytes:
     """What stands before the list of an entry."""
-    length = _varint(size)
+    length = _VARINTS[size]
     inner = 1 + len(length) + size
-    inner_length = _varint(inner)
-    whole = _varint(len(key) + 1 + len(inner_length) + inner)
+    inner_length = _VARINTS[inner]
+    whole = _VARINTS[len(key) + 1 + len(inner_length) + inner]
     return b"\x0a%b%b\x12%b%b%b" % (whole, key, inner_length, _LIST_TAGS[kind], length)
 
 

@@ -437,3 +437,17 @@ def test_every_format_has_help_with_an_example(name: str, capsys: pytest.Capture
     told = capsys.readouterr().out
     assert f"wordtree convert {name} OUT" in told
     assert "manifest.json" in told
+
+
+def test_dataflow_is_not_given_files_of_this_machine(
+    coco: Coco, convert: Convert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    import pipelines.convert
+
+    runner = type("DataflowRunner", (), {})()
+    monkeypatch.setattr(pipelines.convert, "make_pipeline", lambda *words, **options: SimpleNamespace(runner=runner))
+    coco.image(1)
+    with pytest.raises(ConfigError, match=r"OUT is .* on this machine, which Dataflow's workers do not see"):
+        convert("coco", *coco.write())
