@@ -49,7 +49,7 @@ def dataset_sheet(
     Raises:
         InputError: if no image has the class.
     """
-    names = {entry.label: entry.display_name or entry.label for entry in dataset.manifest.classes}
+    names = {entry.label: entry.name for entry in dataset.manifest.classes}
     labels = _labels_of(dataset, wanted) if wanted else set()
     images: list[Image.Image] = []
     captions: list[str] = []

@@ -141,6 +141,8 @@ def _identity(plan: Plan) -> dict[str, object]:
 
 
 def _refuse_if_different(out: str, what: str, found: dict[str, object], wanted: dict[str, object]) -> None:
+    if found.get("records") != wanted.get("records"):
+        raise OutputError(f"{out!r} {what}, by another version of the program; replace it with --force")
     different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
     if different:
         told = [

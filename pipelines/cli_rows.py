@@ -64,7 +64,7 @@ def add_relabel(subparsers: Any) -> None:
         "--labels",
         default="",
         metavar="MAP",
-        help="label map: coco, voc, imagenet, a table with label and wnid, or none (default: concepts as they are)",
+        help="label map: coco, voc, imagenet, openimages, a table with label and wnid, or none (default: as they are)",
     )
     parser.add_argument("--tree", default="", metavar="TREE", help="a tree that must know every class")
     parser.add_argument("--confidences", default="", metavar="FILE", help="a table of factors or confidences")

@@ -7,6 +7,7 @@ What is wrong with one file costs this file alone; trouble of the file system it
 from __future__ import annotations
 
 from pipelines.files import storage
+from pipelines.images.header import read_header
 from pipelines.rows import ImageRow, Member
 from pipelines.sources.base import DatasetSource
 from schemas.errors import RecordError
@@ -22,7 +23,18 @@ def read_image(source: DatasetSource, row: ImageRow) -> bytes | RecordError:
 def read_assets(source: DatasetSource, row: ImageRow) -> dict[str, bytes | RecordError]:
     """The bytes of the image's masks and maps by their uri, or the reasons why there are none."""
     uris = {uri for _, uri in row.map_uris} | {box.mask_uri for box in row.boxes if box.mask_uri}
-    return {uri: _read(source, source.asset_root, uri, None) for uri in sorted(uris)}
+    return {uri: _png(_read(source, source.asset_root, uri, None)) for uri in sorted(uris)}
+
+
+def _png(data: bytes | RecordError) -> bytes | RecordError:
+    """Masks and maps are PNGs; what is none is no mask."""
+    if isinstance(data, RecordError):
+        return data
+    try:
+        found = read_header(data).format
+    except RecordError as error:
+        return error
+    return data if found == "png" else RecordError("image:unknown_format", "no PNG", found=found)
 
 
 def _read(source: DatasetSource, root: str, uri: str, member: Member | None) -> bytes | RecordError:

@@ -87,7 +87,7 @@ def prepare(row: ImageRow, data: bytes, policy: Policy) -> Prepared:
         verify(data, header)
     if not again:
         return Prepared(data, header, header, notes=tuple(notes))
-    data = rewrite(data, header, orientation=turned)
+    data = rewrite(data, header, orientation=turned, upright=turned != 1)
     return Prepared(data, read_header(data, max_pixels=policy.max_pixels), header, turned, tuple(notes))
 
 

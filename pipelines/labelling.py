@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.sources.base import DatasetClass
 from schemas.errors import LabelError
 from schemas.label_map import LabelMapItem
-from schemas.manifest import ClassEntry
+from schemas.manifest import ClassEntry, is_key
 
 if TYPE_CHECKING:
     from wordtree.tree import WordTree
@@ -153,9 +153,9 @@ def label_map_items(space: LabelSpace, tree_path: str = "") -> list[LabelMapItem
                 below.setdefault(number, []).append(entry.id)
     return [
         LabelMapItem(
-            name=entry.wnid or entry.label,
+            name=entry.label if is_key(entry.label) else entry.wnid or entry.label,
             id=entry.id,
-            display_name=entry.display_name if entry.label == entry.wnid else entry.label,
+            display_name=entry.name,
             ancestor_ids=above.get(entry.id, ()),
             descendant_ids=tuple(sorted(below.get(entry.id, ()))),
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import apache_beam as beam
 from pipelines.files import faults
 from schemas.errors import OutputError, WordTreeError
 
+_INTERRUPT = re.compile(r"^KeyboardInterrupt(?:: (\d+)|\((\d+)\)|: )?(?: \[while running .*)?$")
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _IN_MEMORY = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner", "PrismRunner")
 
@@ -20,6 +24,12 @@ _IN_MEMORY = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner", "BundleBas
 def holds_groups_in_memory(pipeline: beam.Pipeline) -> bool:
     """Whether the pipeline's runner holds a GroupByKey in memory, so that rows should be spooled."""
     return type(pipeline.runner).__name__ in _IN_MEMORY
+
+
+def _be_quiet() -> None:
+    """Beam's threads lose their connections while the process ends, and each would print a traceback."""
+    threading.excepthook = lambda *_: None
+    logging.disable(logging.CRITICAL)
 
 
 @contextlib.contextmanager
@@ -38,13 +48,20 @@ def importable_by_workers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def trouble_told(out: str) -> Iterator[None]:
-    """A full disk and other trouble of a file system are the user's to mend.
+    """A full disk and other trouble of a file system are the user's to mend; and an interruption is one.
 
     Beam wraps exceptions, across processes as text, so the text is looked at.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        _be_quiet()
+        raise
     except Exception as error:
+        interrupt = _INTERRUPT.search(str(error))
+        if interrupt:
+            _be_quiet()
+            raise KeyboardInterrupt(*([int(interrupt[1])] if interrupt[1] else [])) from None
         full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
         if full:
             raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error

@@ -98,7 +98,7 @@ def _head(key: bytes, kind: str, size: int) -> bytes:
 
 def join_entries(parts: Parts) -> Parts:
     """A whole Example, from entries that stand in the order of their keys, as few chunks: an encoded image is one."""
-    small: Parts = [b"\x0a" + _varint(sum(map(len, parts)))]
+    small: Parts = [b"\x0a" + _VARINTS[sum(map(len, parts))]]
     chunks: Parts = []
     for part in parts:
         if len(part) > LARGE:

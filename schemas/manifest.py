@@ -6,12 +6,14 @@ It holds what made the dataset and what came out, and no clock: the same input a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.errors import FormatError
 
+_KEY = re.compile(r"n\d{8}|/[a-z]/\w+")
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 
@@ -35,6 +37,16 @@ class ClassEntry:
     display_name: str = ""
     relation: str = ""
     node: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call the class: its label, or the concept's name where the label is a mere key."""
+        return self.display_name or self.label if is_key(self.label) else self.label
+
+
+def is_key(label: str) -> bool:
+    """Whether a label is a wnid (n02084071) or an Open Images machine id (/m/0bt9lr), which say nothing to people."""
+    return _KEY.fullmatch(label) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 
 from schemas.errors import WordTreeError
 
@@ -37,6 +37,9 @@ step by step:
   wordtree tree build --labels coco imagenet:wnids.txt --out tree
   wordtree convert coco --annotations instances.json --images train2017 --tree tree coco-train
   wordtree convert imagenet --images train --tree tree imagenet-train
+  wordtree stats coco-train imagenet-train --out card.html
+  wordtree duplicates imagenet-train --against coco-val --policy drop --out view
+  wordtree assemble view imagenet-clean
   wordtree anchors coco-train
   wordtree train tiny64 --data coco-train imagenet-train --tree tree --out run
   wordtree evaluate run coco-val
@@ -84,6 +87,13 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _version() -> str:
+    try:
+        return version("wordtree")
+    except PackageNotFoundError:
+        return "(run from a source tree that is not installed)"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, from the entry points that are installed."""
     parser = argparse.ArgumentParser(
@@ -94,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of expected errors too")
+    parser.add_argument("--version", action="version", version=f"wordtree {_version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="SUBCOMMAND", required=True)
     commands = {point.name: point for point in entry_points(group="wordtree.commands")}
     for name in sorted(commands, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):

@@ -66,7 +66,9 @@ class Categories:
 
 def _entry_of(entry: ClassEntry) -> Fields:
     more = {"wnid": entry.wnid} if entry.wnid else {}
-    return {"id": entry.id, "name": entry.label, "supercategory": "none", **more}
+    if entry.name != entry.label:
+        more["label"] = entry.label
+    return {"id": entry.id, "name": entry.name, "supercategory": "none", **more}
 
 
 def _with_skeletons(entries: list[dict[str, msgspec.Raw]], head: Mapping[str, msgspec.Raw]) -> list[Any]:

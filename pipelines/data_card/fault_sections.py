@@ -57,7 +57,7 @@ def together(card: Card) -> Section:
         [],
     )
     for one, files in zip(card.statistics.datasets, card.files, strict=True):
-        names = {entry.id: entry.display_name or entry.label for entry in files.manifest.classes}
+        names = {entry.id: entry.name for entry in files.manifest.classes}
         blocks.append(_pairs(one, names))
     parts.append(per_dataset(card.names, blocks))
     return Section("together", "Together", "".join(parts))

@@ -132,7 +132,7 @@ def record_picture(record: ImageRecord, names: Mapping[str, str], caption: str =
 
 
 def _class_names(files: DatasetFiles) -> dict[str, str]:
-    return {entry.label: entry.display_name or entry.label for entry in files.manifest.classes}
+    return {entry.label: entry.name for entry in files.manifest.classes}
 
 
 def _samples(files: DatasetFiles) -> tuple[Picture, ...]:

@@ -136,7 +136,27 @@ def _read_png(data: bytes) -> ImageHeader:
     fault = _truncated(data, "the PNG's IEND") if data.rfind(b"IEND", 24) < 0 else None
     bits, kind = data[24], data[25]
     animated = data.find(b"acTL", 33, 4096) >= 0  # before the first IDAT
-    return ImageHeader("png", height, width, 1, _PNG_CHANNELS.get(kind, 3), bits, animated, fault)
+    orientation = _exif_orientation(_chunk(data, 8, b"eXIf", ">I4s", 4)) if b"eXIf" in data else 1
+    return ImageHeader("png", height, width, orientation, _PNG_CHANNELS.get(kind, 3), bits, animated, fault)
+
+
+def _chunk(data: bytes, at: int, wanted: bytes, head: str, behind: int) -> bytes:
+    """What the first chunk of a name holds, of chunks side by side; b"" where there is none.
+
+    Args:
+        data: the file.
+        at: where the first chunk begins.
+        wanted: its name.
+        head: of a chunk, as `struct` has it: length and name, or name and length.
+        behind: bytes behind the data of a chunk; -1 for as many as make its length even.
+    """
+    while at + 8 <= len(data):
+        first, second = struct.unpack_from(head, data, at)
+        name, length = (second, first) if isinstance(second, bytes) else (first, second)
+        if name == wanted:
+            return data[at + 8 : at + 8 + length]
+        at += 8 + length + (length % 2 if behind < 0 else behind)
+    return b""
 
 
 def _read_gif(data: bytes) -> ImageHeader:
@@ -196,7 +216,9 @@ def _read_webp(data: bytes) -> ImageHeader:
     if len(data) < size + 8:
         fault = _truncated(data, f"the {size + 8} bytes that the WebP's header promises")
     animated = kind == b"VP8X" and bool(data[20] & 2)
-    return ImageHeader("webp", height, width, animated=animated, fault=fault)
+    exif = _chunk(data, 12, b"EXIF", "<4sI", -1) if kind == b"VP8X" and data[20] & 8 else b""
+    orientation = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
+    return ImageHeader("webp", height, width, orientation, animated=animated, fault=fault)
 
 
 _READERS = (

@@ -24,6 +24,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ORIENTATION = 0x0112  # EXIF's tag
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
@@ -48,10 +49,11 @@ def verify(data: bytes, header: ImageHeader) -> None:
         raise RecordError("image:undecodable", "its pixels cannot be decoded", found=str(error)[:200]) from None
 
 
-def rewrite(data: bytes, header: ImageHeader, *, orientation: int = 1) -> bytes:
+def rewrite(data: bytes, header: ImageHeader, *, orientation: int = 1, upright: bool = True) -> bytes:
     """The first frame in 8 bits a channel and, if it had four inks, in RGB; turned upright as the orientation says.
 
-    A JPEG stays a JPEG, of quality 95; everything else becomes a PNG. Metadata is left out, the orientation with it.
+    A JPEG stays a JPEG, of quality 95; everything else becomes a PNG. Metadata is left out, but for the orientation of
+    a picture that is not to be `upright`.
 
     Raises:
         RecordError: reason `image:undecodable`.
@@ -63,10 +65,14 @@ def rewrite(data: bytes, header: ImageHeader, *, orientation: int = 1) -> bytes:
             picture = _eight_bit(image)
             if orientation != 1:
                 picture = picture.transpose(_TRANSPOSE[orientation])
+            exif = Image.Exif()
+            if header.orientation != 1 and not upright:
+                exif[_ORIENTATION] = header.orientation
             if header.format == "jpeg":
-                picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0 if picture.mode == "RGB" else -1)
+                subsampling = 0 if picture.mode == "RGB" else -1
+                picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=subsampling, exif=exif)
             else:
-                picture.save(out, "PNG")
+                picture.save(out, "PNG", exif=exif)
     except _DAMAGE as error:
         raise RecordError("image:undecodable", "its pixels cannot be decoded", found=str(error)[:200]) from None
     return out.getvalue()

@@ -1,8 +1,9 @@
 """The classes of Open Images: descriptions with and without a header, and the hierarchy.
 
-Classes go by machine id (MID), since names repeat. Without descriptions they are the 601 with boxes, in the order of
-the shipped label map, and then what else stands in the files: so the ids of a training and of a validation set agree.
-The few for which WordNet has no synset are there only if the files name them.
+Classes go by machine id (MID), since names repeat. Ids are the places in this list: the 601 with boxes, in the order of
+the shipped label map; the others in the order of the descriptions; then what else stands in the files. So the ids of a
+training and of a validation set agree. A class is there if a file of boxes or labels names it, or if it is one of the
+601 that has a synset in WordNet.
 """
 
 from __future__ import annotations
@@ -48,20 +49,16 @@ def dataset_classes(described: Mapping[str, str], found: Iterable[str]) -> tuple
 
     Args:
         described: MID -> name; empty where there are no descriptions.
-        found: MIDs that stand in the files; looked at only where there are no descriptions.
+        found: MIDs that stand in the files.
     """
-    if described:
-        keys = list(described)
-    else:
-        from wordtree.mapping import load_label_map
+    from wordtree.mapping import load_label_map
 
-        boxable = load_label_map("openimages")
-        there = set(found)
-        keys = [row.label for row in boxable.rows] + sorted(boxable.unmapped)
-        keys += sorted(there.difference(keys))
-        numbered = [DatasetClass(key, number, key) for number, key in enumerate(keys, start=1)]
-        return tuple(entry for entry in numbered if entry.key in there or entry.key not in boxable.unmapped)
-    return tuple(DatasetClass(key, number, key) for number, key in enumerate(keys, start=1))
+    boxable = load_label_map("openimages")
+    with_boxes = [row.label for row in boxable.rows]
+    there = set(found)
+    keys = dict.fromkeys([*with_boxes, *sorted(boxable.unmapped), *described, *sorted(there)])
+    kept = there.union(with_boxes)
+    return tuple(DatasetClass(key, number, key) for number, key in enumerate(keys, start=1) if key in kept)
 
 
 def read_hierarchy(path: str) -> ClassHierarchy:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,7 +28,7 @@ from pipelines.voc.annotation import parse_annotation
 from pipelines.voc.class_lists import class_lists, read_class_list
 from pipelines.voc.corners import CORNERS
 from pipelines.voc.files import NO_ANNOTATION, read_files
-from schemas.errors import ConfigError, InputError, RecordError
+from schemas.errors import ConfigError, InputError, LabelError, RecordError
 from schemas.manifest import SourceFile
 
 VOC_CLASSES = (
@@ -49,7 +50,7 @@ class Source(DatasetSource):
         image_set: path of the list, or "".
         corners: what the numbers of a box mean.
         devkit: folder of the segmentation maps, "" for none.
-        class_lists, unlabelled: as on the command line.
+        class_lists, unlabelled, classes: as on the command line.
     """
 
     annotations: str
@@ -59,6 +60,7 @@ class Source(DatasetSource):
     devkit: str = ""
     class_lists: bool = False
     unlabelled: bool = False
+    classes: str = ""
 
     name: ClassVar[str] = "voc"
     help: ClassVar[str] = "boxes from Pascal VOC XML (a devkit, or labelImg folders)"
@@ -80,6 +82,9 @@ class Source(DatasetSource):
             f"(default: {CORNERS[0]}, as in Pascal VOC)",
         )
         parser.add_argument(
+            "--classes", default="", metavar="FILE", help="names of the classes, one a line; their ids are the lines"
+        )
+        parser.add_argument(
             "--class-lists", action="store_true", help="image labels too, from ImageSets/Main/CLASS_NAME.txt"
         )
         parser.add_argument("--maps", action="store_true", help="segmentation maps too, where an image has them")
@@ -91,6 +96,7 @@ class Source(DatasetSource):
     def from_args(cls, args: argparse.Namespace) -> Source:
         corners, unlabelled = getattr(args, "corners", CORNERS[0]), getattr(args, "unlabelled", False)
         lists, maps = getattr(args, "class_lists", False), getattr(args, "maps", False)
+        classes = getattr(args, "classes", "")
         if args.devkit and not (args.annotations or args.images):
             _check_devkit(args.devkit)
             folders = (storage.join(args.devkit, name) for name in ("Annotations", "JPEGImages"))
@@ -104,11 +110,12 @@ class Source(DatasetSource):
                 devkit=args.devkit if maps else "",
                 class_lists=lists,
                 unlabelled=unlabelled,
+                classes=classes,
             )
         if args.annotations and args.images and not (args.devkit or args.image_set):
             if lists or maps:
                 raise ConfigError("--class-lists and --maps are parts of a devkit; give --devkit DIR")
-            return cls(args.annotations, args.images, corners=corners, unlabelled=unlabelled)
+            return cls(args.annotations, args.images, corners=corners, unlabelled=unlabelled, classes=classes)
         raise ConfigError("give either --devkit DIR [--set NAME], or --annotations DIR and --images DIR")
 
     @property
@@ -128,6 +135,7 @@ class Source(DatasetSource):
             "maps": self.devkit,
             "class_lists": "yes" if self.class_lists else "",
             "unlabelled": "yes" if self.unlabelled else "",
+            "classes": self.classes,
         }
 
     def survey(self) -> Survey:
@@ -154,14 +162,17 @@ class Source(DatasetSource):
             size += len(data)
             digest.update(f"{storage.plain_text(name)}\0{hashlib.sha256(data).hexdigest()}\n".encode())
         files = [SourceFile(path=self.annotations, bytes=size, sha256=digest.hexdigest())]
-        for path in (self.image_set, *lists.values()):
+        for path in (self.image_set, self.classes, *lists.values()):
             if path:
-                data = storage.read_source(path, "image list")
+                data = storage.read_source(path, "list of classes" if path == self.classes else "image list")
                 files.append(SourceFile(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
         ids = [storage.plain_text(name) for name in names]
         without = len(names) - len(xml_names)
-        notes = (f"{without} of them without annotations",) if self.unlabelled and without else ()
-        return Survey(len(ids), _classes(labels), tuple(files), ids, notes)
+        notes = [f"{without} of them without annotations"] if self.unlabelled and without else []
+        if not self.classes and not labels <= set(VOC_CLASSES):
+            notes.append("classes numbered by the names found here; --classes FILE numbers those of several sets alike")
+        classes = listed_classes(self.classes, labels) if self.classes else _classes(labels)
+        return Survey(len(ids), classes, tuple(files), ids, tuple(notes))
 
     def pieces(self) -> Sequence[str]:
         """Stretches of the sorted names, and the class lists."""
@@ -264,6 +275,26 @@ def _check_devkit(devkit: str) -> None:
     years = [year for year in deeper if storage.is_folder(storage.join(year, "Annotations"))]
     if years:
         raise InputError(f"{devkit!r} has no folder Annotations; did you mean --devkit {' or '.join(years[:5])}?")
+
+
+def listed_classes(path: str, labels: set[str]) -> tuple[DatasetClass, ...]:
+    """The classes of a list, whether they occur or not; their ids are the numbers of their lines.
+
+    Raises:
+        InputError: if the list cannot be read.
+        LabelError: if it is empty, holds a name twice, or lacks one that occurs.
+    """
+    names = [line.strip() for line in storage.text_of(path, "list of classes").splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    twice = next((name for name, count in Counter(names).items() if count > 1 or not name), None)
+    if not names or twice is not None:
+        found = f"the line {twice!r} more than once, or empty" if names else "no line"
+        raise LabelError(f"{path}: found {found}; expected the names of the classes, one a line")
+    missing = sorted(labels.difference(names))
+    if missing:
+        raise LabelError(f"{path} lacks {', '.join(map(repr, missing[:8]))}, which the annotations name; add them")
+    return tuple(DatasetClass(name, number, name) for number, name in enumerate(names, start=1))
 
 
 def _classes(labels: set[str]) -> tuple[DatasetClass, ...]:

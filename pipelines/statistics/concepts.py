@@ -73,8 +73,7 @@ def class_rows(spaces: Sequence[Sequence[ClassEntry]], statistics: Sequence[Data
             known.setdefault(key, entry)
             rows.setdefault(key, [None] * len(spaces))[number] = class_counts(found, entry.id)
     built = [
-        ClassRow(known[key].display_name or known[key].label, known[key].label, known[key].wnid, tuple(counts))
-        for key, counts in rows.items()
+        ClassRow(known[key].name, known[key].label, known[key].wnid, tuple(counts)) for key, counts in rows.items()
     ]
     return tuple(
         sorted(built, key=lambda row: (-row.total("images"), -row.total("boxes") - row.total("labels"), row.label))

@@ -6,18 +6,21 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from pipelines.checks import Examined, examine
+from pipelines.fetching import read_assets
 from pipelines.images.orientation import inverse, orientation_of_rotation, turn_box
 from pipelines.labelling import LabelSpace
 from pipelines.policy import CHECKS, policy_of
 from pipelines.rows import BoxRow, ImageRow
+from pipelines.sources.voc import Source
 from schemas.boxes import Box, rotate_box
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, RecordError
 from schemas.manifest import ClassEntry
 
 Jpeg = Callable[..., bytes]
@@ -228,3 +231,41 @@ def test_decoding_accepts_every_kind_that_the_header_accepts(jpeg: Jpeg) -> None
     kinds = [cmyk(), sixteen_bit(), animated("GIF"), animated("WEBP"), jpeg(), saved(Image.new("L", (60, 30)), "JPEG")]
     for data in kinds:
         assert look(data, "7", {"verify": "decode"}).record is not None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_is_read_in_every_format_that_has_it(kind: str, orientation: int) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(Image.fromarray(picture()), kind, exif=exif(orientation), **options)
+    name = f"7.{kind.lower()}"
+    assert [note.reason for note in look(data, name).notes] == ["image:exif_turned"] * (orientation != 1)
+    fixed = look(data, name, {"image:exif_turned": "fix"}).record
+    assert fixed is not None
+    assert fixed.encoded is not None
+    assert fixed.boxes[0].box == pytest.approx(bright(fixed.encoded))
+    with Image.open(io.BytesIO(data)) as image:
+        assert ImageOps.exif_transpose(image).size == (fixed.width, fixed.height)
+
+
+def test_a_picture_that_is_fixed_otherwise_keeps_its_orientation() -> None:
+    data = saved(Image.fromarray(picture()).convert("CMYK"), "JPEG", exif=exif(6))
+    record = look(data, "7.jpg", {"image:cmyk": "fix"}).record
+    assert record is not None
+    assert record.encoded is not None
+    assert (record.orientation, record.width, record.height) == (6, 64, 32)
+    assert record.boxes[0].box == bright(record.encoded)
+    with Image.open(io.BytesIO(record.encoded)) as image:
+        assert image.mode == "RGB"
+        assert image.getexif()[0x0112] == 6
+
+
+def test_a_mask_that_is_no_png_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").write_bytes(b"notapng")
+    (tmp_path / "map.png").write_bytes(saved(Image.new("L", (8, 6)), "JPEG"))
+    (tmp_path / "good.png").write_bytes(saved(Image.new("L", (8, 6)), "PNG"))
+    boxes = tuple(BoxRow(ymin=0, xmin=0, ymax=6, xmax=8, class_key="1", mask_uri=f"{n}.png") for n in ("mask", "good"))
+    row = ImageRow(image_id="7", uri="7.jpg", has_boxes=True, boxes=boxes, map_uris=(("class", "map.png"),))
+    assets = read_assets(Source(str(tmp_path), str(tmp_path)), row)
+    assert assets["good.png"] == (tmp_path / "good.png").read_bytes()
+    assert [isinstance(assets[f"{n}.png"], RecordError) for n in ("mask", "map")] == [True, True]

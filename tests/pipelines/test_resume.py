@@ -127,3 +127,29 @@ def test_work_files_left_beside_a_manifest_are_removed(dataset: list[str], tmp_p
     (tmp_path / "out" / ".work").mkdir()
     assert convert(plan).was_complete
     assert not (tmp_path / "out" / ".work").exists()
+
+
+INTERRUPTED = "import sys; from wordtree.command import main; {slow}; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_is_one_line(dataset: list[str], tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "interrupted"
+    words = ["convert", "coco", str(out), "--annotations", dataset[0], "--images", dataset[1], "--shards", "12"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(slow=SLOW), *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not list(out.glob(".work/*.report.json")):
+        assert process.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < until, "it wrote nothing"
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert told == "wordtree convert: interrupted; run the same command again to resume\n"

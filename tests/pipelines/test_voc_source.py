@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.rows import BoxRow, ImageRow, Rejected
 from pipelines.sources.voc import Source, parse_annotation
-from schemas.errors import ConfigError, InputError, RecordError
+from schemas.errors import ConfigError, InputError, LabelError, RecordError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>8</xmax><ymax>6</ymax></bndbox>"
 DOG = f"<object><name>dog</name><difficult>0</difficult>{BOX}</object>"
@@ -210,3 +210,25 @@ def test_flags_that_cannot_be_read_are_counted(folders: Path, convert: Callable[
     done = convert("voc", "--annotations", folders / "xml", "--images", folders / "images")
     assert done.counts["fixed_by_reason"] == {"box:flag_unread": 1}
     assert len(done.records["a"].boxes) == 1
+
+
+def test_a_list_of_classes_fixes_their_ids(folders: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("zebra\ndog\ncat\n")
+    listed = Source(str(folders / "xml"), str(folders / "images"), classes=str(names))
+    assert [(c.key, c.id) for c in listed.survey().classes] == [("zebra", 1), ("dog", 2), ("cat", 3)]
+    for text, found in (
+        ("zebra\n", "lacks 'dog'"),
+        ("", "no line"),
+        ("dog\ndog\n", "more than once"),
+        ("\ndog\n", "empty"),
+    ):
+        names.write_text(text)
+        with pytest.raises(LabelError, match=found):
+            listed.survey()
+
+
+def test_classes_of_ones_own_are_told_to_be_numbered_by_what_occurs(folders: Path) -> None:
+    assert source(folders).survey().notes == ()
+    (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("dog", "raccoon")))
+    assert "--classes FILE" in source(folders).survey().notes[0]
