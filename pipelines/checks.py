@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelines.box_checks import annotate
 from pipelines.image_checks import Prepared, frame_of, prepare
@@ -41,8 +41,7 @@ Assets = Mapping[str, "bytes | RecordError"]
 NO_ASSETS: Assets = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(NamedTuple):
     """What became of one row. Law: its annotations = those of the record + those rejected.
 
     Attributes:
@@ -64,6 +63,7 @@ def examine(
     *,
     assets: Assets = NO_ASSETS,
     relative: bool = False,
+    digest: str = "",
 ) -> Examined:
     """Apply the policy to one image.
 
@@ -74,6 +74,7 @@ def examine(
         policy: what to do where data can be read in two ways.
         assets: the bytes of masks and maps by their uri, or why there are none.
         relative: whether the row's coordinates are relative to the image and not in pixels.
+        digest: sha256 of the data in hex, if it is known already.
     """
     try:
         if isinstance(data, RecordError):
@@ -113,7 +114,9 @@ def examine(
         why = rejected_image(row, "image:no_label", "none of its labels is kept")
         return Examined(None, (why, *rejected))
     maps = _maps(row, image, assets, notes)
-    return Examined(_record(row, image, space, boxes, labels, maps), tuple(rejected), tuple(notes))
+    if image.data is not data or not digest:
+        digest = hashlib.sha256(image.data).hexdigest()
+    return Examined(_record(row, image, space, boxes, labels, maps, digest), tuple(rejected), tuple(notes))
 
 
 def _record(
@@ -123,6 +126,7 @@ def _record(
     boxes: list[BoxAnnotation],
     labels: list[ImageLabel],
     maps: tuple[SegmentationMap, ...],
+    digest: str,
 ) -> ImageRecord:
     not_exhaustive = (space.classes.get(key) for key in row.not_exhaustive)
     return ImageRecord(
@@ -137,7 +141,7 @@ def _record(
         boxes=tuple(boxes),
         labels=tuple(labels),
         encoded=image.data,
-        sha256=hashlib.sha256(image.data).hexdigest(),
+        sha256=digest,
         provenance=row.provenance,
         orientation=image.header.orientation,
         rotation=row.rotation if image.turned == 1 or row.rotation is None else 0,

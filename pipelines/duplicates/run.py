@@ -85,6 +85,8 @@ def find_duplicates(
     _check(datasets, against, out, options)
     rows = [open_rows(path) for path in datasets]
     evaluation_rows = [open_rows(path) for path in against]
+    for found in (*rows, *evaluation_rows):
+        found.check_shards()
     names = _names(rows)
     if options.policy != "report":
         for folder in (out, *(storage.join(out, name) for name in names if len(rows) > 1)):
@@ -153,6 +155,7 @@ def cluster_ids(
         hashes: where the table of hashes lies or shall lie.
     """
     rows = open_rows(dataset)
+    rows.check_shards()
     images = _images([rows], [hashes], beam_args, workers)
     clusters = clusters_of(images, find_clusters(images, checked_near(near)).cluster)
     keys: dict[str, str] = {}

@@ -148,10 +148,9 @@ class _OpenShard:
         except FormatError as error:
             self._reject(image, annotations, str(error))
             return b""
-        if record == old:
-            self._copied += 1
-        else:
-            framed = frame(encode_record(record))
+        written = framed if record == old else frame(encode_record(record))  # numbers of 32 bits may have had 64 in rows
+        self._copied += written == framed
+        framed = written
         self._crc.update(framed)
         self.index.append(index_row(record, self._name, self._offset, len(framed)))
         self._offset += len(framed)

@@ -148,8 +148,16 @@ class Rows:
         """These rows, for the manifest of what is made of them."""
         return {"path": self.path, "manifest_sha256": self.manifest_file.sha256, "options": self.manifest.options}
 
+    @property
+    def rows_only(self) -> bool:
+        """Whether there are no records anywhere, as `wordtree convert labels --rows-only` leaves it, and what is made
+        of that."""
+        return not self.manifest.shards and not self.manifest.is_view
+
     def bases(self) -> tuple[str, ...]:
         """The directories that hold the records, as paths from here."""
+        if self.rows_only:
+            return ()
         if not self.manifest.is_view:
             return (self.path,)
         return tuple(_resolved(self.path, base) for base in self.manifest.base)
@@ -162,8 +170,13 @@ class Rows:
         """See that the files which hold the records are there and have not changed, as far as sizes tell.
 
         Raises:
-            InputError: naming the first that is missing or has another size.
+            InputError: naming the first that is missing or has another size, or saying that there are none.
         """
+        if self.rows_only:
+            raise InputError(
+                f"{self.path} holds rows and no pixels (`wordtree convert labels --rows-only`); convert it without "
+                "that option"
+            )
         for entry in self.manifest.shards:
             path = self.shard_file(entry.name)
             size = storage.size_of(path)

@@ -1,6 +1,7 @@
 """Write a view: tables, label map and rejects under temporary names, the manifest last (rule R11).
 
-A view is made of the rows of one dataset or view. Everything that was there is written or rejected (rule R4):
+A view is made of the rows of one dataset or view; of rows without records (`Rows.rows_only`) it is another such set,
+whose tables are those of a dataset without shards. Everything that was there is written or rejected (rule R4):
 `ViewWriter` counts both and refuses to end where they do not add up.
 """
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.files import storage
 from pipelines.plan import versions
 from pipelines.row_plane.view import VIEW_ANNOTATIONS_SCHEMA, Rows, parse_origin, path_from, refuse_inputs_as_output
-from schemas.arrow import INDEX_SCHEMA
+from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import OutputError
 from schemas.manifest import MANIFEST_NAME, ClassEntry, Counts, Manifest, ShardEntry, SourceFile, manifest_from_json
 
@@ -89,7 +90,7 @@ def finished(plan: ViewPlan, *, force: bool = False) -> Manifest | None:
     path = storage.join(plan.out, MANIFEST_NAME)
     found = manifest_from_json(storage.read_bytes(path).decode(errors="replace"), path)
     same = (
-        found.is_view
+        found.is_view != plan.rows.rows_only
         and found.split == plan.split
         and found.options == json.loads(json.dumps(plan.told))
         and found.classes == plan.classes
@@ -153,9 +154,10 @@ class ViewWriter:
             storage.make_folder(self._work)
         except OSError as error:
             raise OutputError(f"cannot write to {plan.out!r}: {error.strerror or error}") from error
+        self._schema = ANNOTATIONS_SCHEMA if plan.rows.rows_only else VIEW_ANNOTATIONS_SCHEMA
         path = storage.join(plan.out, f"{plan.split}.annotations.parquet")
         stream = self._open.enter_context(storage.writing(path, self._work))
-        self._table = self._open.enter_context(pq.ParquetWriter(stream, VIEW_ANNOTATIONS_SCHEMA))
+        self._table = self._open.enter_context(pq.ParquetWriter(stream, self._schema))
         self._rejects = self._open.enter_context(storage.writing(storage.join(plan.out, REJECTS_NAME), self._work))
         self._moved = self._new_places()
         return self
@@ -171,12 +173,12 @@ class ViewWriter:
         """Annotations of VIEW_ANNOTATIONS_SCHEMA, `origin` as the rows that the view is made of call it."""
         if not batch.num_rows:
             return
-        origins = batch["origin"].dictionary_encode()
-        moved = [self._moved_origin(text) for text in origins.dictionary.to_pylist()]
-        column = pa.array(moved, pa.string()).take(origins.indices)
-        at = VIEW_ANNOTATIONS_SCHEMA.get_field_index("origin")
-        arrays = [column if i == at else batch.column(i) for i in range(batch.num_columns)]
-        self._table.write_batch(pa.RecordBatch.from_arrays(arrays, schema=VIEW_ANNOTATIONS_SCHEMA))
+        arrays = {name: batch[name] for name in self._schema.names}
+        if "origin" in arrays:
+            origins = batch["origin"].dictionary_encode()
+            moved = [self._moved_origin(text) for text in origins.dictionary.to_pylist()]
+            arrays["origin"] = pa.array(moved, pa.string()).take(origins.indices)
+        self._table.write_batch(pa.RecordBatch.from_arrays(list(arrays.values()), schema=self._schema))
         self._written += batch.num_rows
 
     def fixed(self, reason: str, number: int) -> None:
@@ -239,9 +241,7 @@ class ViewWriter:
         plan = self.plan
         arrived = plan.rows.index if came_in is None else came_in
         self._open.close()
-        used = index["shard"].combine_chunks().dictionary_encode()
-        names = used.dictionary.to_pylist()
-        shard = pa.array([self._moved[name].name for name in names], pa.string()).take(used.indices)
+        shard = self._moved_shards(index)
         index = index.set_column(index.schema.get_field_index("shard"), INDEX_SCHEMA.field("shard"), shard)
         path = storage.join(plan.out, f"{plan.split}.index.parquet")
         with storage.writing(path, self._work) as stream, pq.ParquetWriter(stream, INDEX_SCHEMA) as writer:
@@ -292,6 +292,14 @@ class ViewWriter:
             entry.name: replace(entry, name=path_from(self.plan.out, rows.shard_file(entry.name)), records=0)
             for entry in rows.manifest.shards
         }
+
+    def _moved_shards(self, index: pa.Table) -> pa.ChunkedArray | pa.Array:
+        """The column `shard` as the view calls the files."""
+        if self.plan.rows.rows_only:
+            return index["shard"]
+        used = index["shard"].combine_chunks().dictionary_encode()
+        names = used.dictionary.to_pylist()
+        return pa.array([self._moved[name].name for name in names], pa.string()).take(used.indices)
 
     def _moved_origin(self, text: str) -> str:
         if not text:
