@@ -8,9 +8,10 @@ Each converter runs in a process of its own, in turns, --repeats times; the run 
     official         the model garden's script, in one process; official_2 in two
     tfds, tfds_beam  TensorFlow Datasets, from a generator, and from a Beam pipeline on Beam's local runner
 
-CPU seconds are those of the conversion alone, of all processes it starts, after a first conversion of eight images in
-the same process, so that nothing that is imported or set up once counts; `whole_cpu_s` counts all. Memory is the peak
-of all processes together. What each one wrote is read back and compared image by image: `wrong` must be 0.
+The first turn looks at memory and compares what was written, the others are timed. CPU seconds are those of the
+conversion alone, of all processes it starts, after a first conversion of eight images in the same process, so that
+nothing that is imported or set up once counts; `whole_cpu_s` counts all. Memory is the peak of all processes together.
+What each one wrote is read back and compared image by image: `wrong` must be 0.
 
 Before each run memory is touched and given back, see `peers/watch.py`: without it a virtual machine's first use of
 memory is counted as the converter's time, and counts for more than the writing of the files.
@@ -83,8 +84,8 @@ def python_of(converter: Converter, peers: Path | None) -> str | None:
     return str(python.absolute()) if python and python.exists() else None
 
 
-def run(converter: Converter, python: str, dataset: Path, work: Path, *, check: bool) -> Row:
-    """One run: seconds, memory and, with `check`, what it wrote; or why it failed."""
+def run(converter: Converter, python: str, dataset: Path, work: Path, *, sample: bool, check: bool) -> Row:
+    """One run: seconds, with `sample` memory and, with `check`, what it wrote; or why it failed."""
     out = work / "out"
     env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     if not converter.environment:
@@ -94,11 +95,11 @@ def run(converter: Converter, python: str, dataset: Path, work: Path, *, check: 
     try:
         os.sync()
         touch_memory(_memory_to_touch(dataset))
-        done = watch([python, script, *words], env=env, cwd=work)
+        done = watch([python, script, *words], env=env, cwd=work, sample=sample)
         if done.code:
             return {"failed": (done.errors.strip().splitlines() or [f"exit status {done.code}"])[-1]}
         row: Row = json.loads(done.output.strip().splitlines()[-1])
-        row |= {"whole_cpu_s": round(done.cpu_s, 3), "peak_mb": round(done.peak_mb, 1)}
+        row |= {"whole_cpu_s": round(done.cpu_s, 3), "peak_mb": round(done.peak_mb, 1), "sampled": sample}
         return row | compare(dataset, out) if check and converter.name != "bound" else row
     finally:
         for folder in work.glob("out*"):
@@ -114,11 +115,13 @@ def _memory_to_touch(dataset: Path) -> int:
 
 
 def best(runs: Sequence[Row], key: str, images: int) -> Row:
-    """The run with the lowest `key`, with the highest memory of all runs and with what the first run's check found."""
+    """The run with the lowest `key` of those whose memory was not looked at, if there are such; with the highest memory
+    of all runs and with what the first run's check found."""
     failed = next((row for row in runs if "failed" in row), None)
     if failed or not runs:
         return failed or {"failed": "no run"}
-    row = dict(min(runs, key=lambda row: row[key]))
+    timed = [row for row in runs if not row["sampled"]] or runs
+    row = {name: value for name, value in min(timed, key=lambda row: row[key]).items() if name != "sampled"}
     found = {name: runs[0][name] for name in ("records", "boxes", "wrong") if name in runs[0]}
     row |= {"peak_mb": max(each["peak_mb"] for each in runs), **found}
     return {"images_per_cpu_s": round(images / row["cpu_s"]), "images_per_s": round(images / row["wall_s"]), **row}
@@ -134,7 +137,7 @@ def in_turns(
             done = runs[converter.name]
             if not any("failed" in row for row in done):
                 print(f"turn {turn + 1} of {repeats}: {converter.name}", file=sys.stderr, flush=True)
-                done.append(run(converter, python, dataset, work, check=check and turn == 0))
+                done.append(run(converter, python, dataset, work, sample=turn == 0, check=check and turn == 0))
     return runs
 
 

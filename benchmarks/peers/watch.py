@@ -45,13 +45,15 @@ def memory_mb(pid: int) -> float:
     return kilobytes * 1024 / 1e6
 
 
-def watch(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, limit_s: float = 1800) -> Watched:
+def watch(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, sample: bool, limit_s: float = 1800) -> Watched:
     """Run a command to its end.
 
     Args:
         command: words.
         env: its whole environment.
         cwd: where it runs.
+        sample: whether to look at its memory; looking takes the process's locks, and so its CPU time: up to a second
+            of it was seen. Without, the peak is 0.
         limit_s: after so many seconds it is killed.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -59,12 +61,12 @@ def watch(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, limit_s:
         process = subprocess.Popen(command, env=dict(env), cwd=cwd, stdout=output, stderr=errors)
         peak, ended = 0.0, threading.Event()
 
-        def sample() -> None:
+        def look() -> None:
             nonlocal peak
-            while not ended.wait(PAUSE):
+            while sample and not ended.wait(PAUSE):
                 peak = max(peak, memory_mb(process.pid))
 
-        sampler = threading.Thread(target=sample, daemon=True)
+        sampler = threading.Thread(target=look, daemon=True)
         killer = threading.Timer(limit_s, process.kill)
         sampler.start()
         killer.start()

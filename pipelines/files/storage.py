@@ -265,7 +265,7 @@ def writing(path: str, temporary_folder: str) -> Iterator[BinaryIO]:
             yield stream
         return
     with trouble_of(path, of_one_file=False):
-        stream = open(temporary, "wb", buffering=1 << 20)  # noqa: SIM115
+        stream = open(temporary, "wb", buffering=1 << 16)  # noqa: SIM115
     try:
         yield stream
         with trouble_of(path, of_one_file=False):
