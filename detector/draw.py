@@ -31,6 +31,7 @@ Area = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
+GREY: Colour = (96, 96, 96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,11 @@ def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def contact_sheet(
     images: Sequence[Image.Image], captions: Sequence[str], columns: int = 4, *, cell: int = 320
 ) -> Image.Image:
-    """Pictures in rows, each with its caption below.
+    """Pictures in rows, each with its caption below, of one line or of several; lines behind the first are grey.
 
     Args:
         images: of any sizes; each is fitted into a square of `cell` pixels, enlarged or reduced.
-        captions: as many; one too long is cut at its start.
+        captions: as many; a line too long is cut at its start.
         columns: pictures in a row.
         cell: pixels.
 
@@ -143,17 +144,20 @@ def contact_sheet(
         raise ValueError(f"found {columns} columns; expected 1 or more")
     gap, font = 8, _font(15)
     line = _line_height(font) + 4
+    below = line * max(len(caption.split("\n")) for caption in captions)
     rows = math.ceil(len(images) / columns)
     columns = min(columns, len(images))
-    sheet = Image.new("RGB", (columns * (cell + gap) + gap, rows * (cell + line + gap) + gap), WHITE)
+    sheet = Image.new("RGB", (columns * (cell + gap) + gap, rows * (cell + below + gap) + gap), WHITE)
     pen = ImageDraw.Draw(sheet)
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left, top = gap + number % columns * (cell + gap), gap + number // columns * (cell + line + gap)
+        left, top = gap + number % columns * (cell + gap), gap + number // columns * (cell + below + gap)
         scale = cell / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         fitted = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         sheet.paste(fitted, (left + (cell - size[0]) // 2, top + (cell - size[1]) // 2))
-        pen.text((left, top + cell + 3), fit_caption(caption, font, cell), fill=BLACK, font=font, anchor="la")
+        for place, words in enumerate(caption.split("\n")):
+            at, ink = (left, top + cell + 3 + place * line), GREY if place else BLACK
+            pen.text(at, fit_caption(words, font, cell), fill=ink, font=font, anchor="la")
     return sheet
 
 

@@ -72,17 +72,27 @@ def dataset_sheet(
 
 
 def fitted_caption(words: str, image_id: str, room: float = CAPTION_ROOM) -> str:
-    """`Border terrier · n02093754_17`; where there is no room, whole words go first, then the start of the id."""
+    """The labels and, on a line of its own, the file. Of labels the last words go first, of the file its start."""
     font = ImageFont.load_default(CAPTION_LETTERS)
-    return next(caption for caption in _captions(words.split(), image_id) if font.getlength(caption) <= room)
+    said, file = (
+        next(text for text in shorter if font.getlength(text) <= room) for shorter in (_said(words), _file(image_id))
+    )
+    return f"{said}\n{file}" if words else file
 
 
-def _captions(words: list[str], image_id: str) -> Iterator[str]:
-    """From the whole caption to none."""
-    if words:
-        yield f"{' '.join(words)} · {image_id}"
-    for kept in range(len(words) - 1, 0, -1):
-        yield f"{' '.join(words[:kept]).rstrip(',')} … · {image_id}"
+def _said(words: str) -> Iterator[str]:
+    """From all words to none; of a single word from all letters to none."""
+    words = " ".join(words.split())
+    yield words
+    kept = words.split(" ")
+    for number in range(len(kept) - 1, 0, -1):
+        yield f"{' '.join(kept[:number]).rstrip(',')} …"
+    for number in range(len(kept[0]) - 1, -1, -1):
+        yield f"{kept[0][:number]}…"
+
+
+def _file(image_id: str) -> Iterator[str]:
+    """From the whole name to none."""
     yield image_id
     for start in range(1, len(image_id)):
         yield f"…{image_id[start:]}"

@@ -256,9 +256,14 @@ def _print_counts(plan: Plan, manifest: Manifest, stream: TextIO) -> None:
 
 def _print_speed(manifest: Manifest, seconds: float, stream: TextIO) -> None:
     counts = manifest.counts
+    if not manifest.shards:
+        rows = counts.annotations_in
+        print(f"{rows:,} rows in {seconds:.1f} s: {rows / max(seconds, 1e-9):,.0f} rows/s; no shards", file=stream)
+        return
     megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
+    shards = len(manifest.shards)
     print(
-        f"{megabytes:.1f} MB in {len(manifest.shards)} shards in {seconds:.1f} s: "
+        f"{megabytes:.1f} MB in {shards} shard{'s' * (shards != 1)} in {seconds:.1f} s: "
         f"{counts.images_in / max(seconds, 1e-9):.0f} images/s, {megabytes / max(seconds, 1e-9):.1f} MB/s",
         file=stream,
     )

@@ -90,7 +90,9 @@ def run_duplicates(args: argparse.Namespace) -> int:
     talk = sys.stderr if args.json else sys.stdout
     if done.was_complete:
         print(f"{out} is complete already; nothing to do", file=talk)
-    print("\n".join(text_lines(done.found)), file=talk)
+    print("\n".join([*text_lines(done.found), *done.pairs]), file=talk)
+    if done.pairs:
+        print("              --out FOLDER writes all of them, with pictures", file=talk)
     if out:
         print(f"report        {storage.join(out, PAGE_NAME)}", file=talk)
     for view in done.views:

@@ -44,13 +44,19 @@ def add_to_coco(subparsers: Any) -> None:
 def run_to_coco(args: argparse.Namespace) -> int:
     """Export, and say what became of everything."""
     from pipelines.export_coco import export_coco
+    from schemas.dataset_files import open_dataset_files
 
     done = export_coco(args.dataset, args.out, captions=args.captions, prefix=args.images, force=args.force)
     if args.json:
         print(json.dumps(asdict(done)))
         return 0
     print(f"{', '.join(done.files)}: {done.images} images, {done.annotations} annotations, {done.captions} captions")
+    manifest = open_dataset_files(args.dataset).manifest
+    labels = 0 if manifest.source == "coco" else manifest.counts.annotations_written - done.annotations
+    unsized = 0 if manifest.shards or manifest.is_view else done.images  # rows only
     for count, told in (
+        (labels, "image labels are no annotations of COCO: they are in `image_labels` of their images"),
+        (unsized, "images have width and height 0: their sizes are unknown, no pixels were read"),
         (done.left_out, "captions are left out; --captions FILE writes them"),
         (done.changed, "annotations have the numbers of the written box, since the conversion changed it"),
         (done.sizes, "images have the size of their file, since the source states another or none"),

@@ -90,7 +90,8 @@ def run_relabel(args: argparse.Namespace) -> int:
         print(f"{args.out} is complete already; nothing to do", file=talk)
     print_counts({args.out: done.manifest}, talk)
     if done.unused_lines:
-        print(f"{done.unused_lines:,} lines of {args.confidences} met no annotation", file=talk)
+        lines = "1 line" if done.unused_lines == 1 else f"{done.unused_lines:,} lines"
+        print(f"{lines} of {args.confidences} met no annotation", file=talk)
     if args.json:
         facts = {"out": args.out, "was_complete": done.was_complete, "unused_lines": done.unused_lines}
         print(json.dumps({**facts, **asdict(done.manifest.counts)}))
@@ -127,7 +128,7 @@ def add_split(subparsers: Any) -> None:
 
 def run_split(args: argparse.Namespace) -> int:
     """Write the parts and say how many images each has."""
-    from pipelines.row_plane.split import HASHES_NAME, parse_parts, split
+    from pipelines.row_plane.split import HASHES_NAME, LEFT_OUT_NAME, parse_parts, split
 
     out = _folder(args.out)
     listed = args.by not in ("image", "duplicates")
@@ -159,7 +160,8 @@ def run_split(args: argparse.Namespace) -> int:
         print(f"{args.out} is complete already; nothing to do", file=talk)
     print_counts({storage.join(args.out, name): found for name, found in done.parts.items()}, talk)
     if done.left_out:
-        print(f"{done.left_out:,} images are in no part; left_out.jsonl in {args.out} names them", file=talk)
+        told = "1 image is in no part" if done.left_out == 1 else f"{done.left_out:,} images are in no part"
+        print(f"{told}; {storage.join(args.out, LEFT_OUT_NAME)} says which", file=talk)
     if args.json:
         images = {name: found.counts.images_written for name, found in done.parts.items()}
         print(json.dumps({"out": args.out, "images": images, "left_out": done.left_out}))
@@ -217,7 +219,11 @@ def run_assemble(args: argparse.Namespace) -> int:
         print(f"{args.out} is complete already; nothing to do", file=talk)
     print_counts({args.out: done.manifest}, talk)
     if not done.was_complete:
-        print(f"{done.copied:,} records are as they were; {time.monotonic() - begun:.1f} s", file=talk)
+        records = done.manifest.counts.images_written
+        print(
+            f"{done.copied:,} of {records:,} records are byte by byte as they were; {time.monotonic() - begun:.1f} s",
+            file=talk,
+        )
     if args.json:
         facts = {"out": args.out, "was_complete": done.was_complete, "copied": done.copied}
         print(json.dumps({**facts, **asdict(done.manifest.counts)}))
@@ -226,8 +232,9 @@ def run_assemble(args: argparse.Namespace) -> int:
 
 def print_counts(manifests: dict[str, Manifest], stream: TextIO) -> None:
     """What came in, what was written and rejected, for people; of several outputs a line each."""
-    width = max(12, *(len(name) for name in manifests))
-    print(f"\n{'':<{width}}{'read':>26}{'written':>26}{'rejected':>26}", file=stream)
+    caption = "images + annotations"
+    width = max(map(len, (caption, *manifests)))  # of a split that leaves all images out, there is no name
+    print(f"\n{caption:<{width}}{'read':>26}{'written':>26}{'rejected':>26}", file=stream)
     for name, manifest in manifests.items():
         counts = manifest.counts
         cells = (
@@ -237,7 +244,6 @@ def print_counts(manifests: dict[str, Manifest], stream: TextIO) -> None:
         )
         texts = [f"{images:,} + {annotations:,}" for images, annotations in cells]
         print(f"{name:<{width}}" + "".join(f"{text:>26}" for text in texts), file=stream)
-    print(f"{'':<{width}}{'images + annotations':>26}", file=stream)
     for manifest in manifests.values():
         for reason, number in manifest.counts.rejected_by_reason.items():
             print(f"rejected {number:>10,}  {reason}", file=stream)

@@ -55,9 +55,9 @@ def run_stats(args: argparse.Namespace) -> int:
     if repeated:
         raise ConfigError(f"{repeated[0]!r} is given twice; every image of it would be a leak")
     check_out(args.out, paths)
-    from schemas.dataset_files import open_dataset_files
+    from schemas.table_checks import open_checked
 
-    files = [open_dataset_files(path) for path in paths]
+    files = [open_checked(path, every_column=False) for path in paths]
     from pipelines.data_card.card import card_json, find_tree, make_card
 
     if args.tree:  # a mistake there is told before the work

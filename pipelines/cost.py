@@ -73,6 +73,7 @@ class Volume:
         shards: files to write, which bounds the workers that write side by side.
         decode: whether every image is decoded.
         sampled: from how many images the mean size is; None if it is exact.
+        pixels: whether images are read and written.
     """
 
     images: int
@@ -82,6 +83,7 @@ class Volume:
     shards: int
     decode: bool = False
     sampled: int | None = None
+    pixels: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +130,11 @@ def image_milliseconds(image_bytes: float, *, decode: bool = False, times: CpuTi
 def estimate(volume: Volume, prices: Prices = LIST_PRICES, times: CpuTimes = MEASURED_TIMES) -> Estimate:
     """What converting this volume costs."""
     image = image_milliseconds(volume.image_bytes, decode=volume.decode, times=times)
-    hours = times.overhead * (volume.images * image + volume.rows * times.row) / 3.6e6
+    images = volume.images if volume.pixels else 0
+    hours = times.overhead * (images * image + volume.rows * times.row) / 3.6e6
     shuffled = 2 * volume.rows * volume.row_bytes / 1e9
-    stored = volume.images * volume.image_bytes / 1e9
-    requests = volume.images * prices.thousand_gets + FILES_PER_SHARD * volume.shards * prices.thousand_puts
+    stored = images * volume.image_bytes / 1e9
+    requests = images * prices.thousand_gets + FILES_PER_SHARD * volume.shards * prices.thousand_puts
     return Estimate(
         shuffle_gb=shuffled,
         shuffle=shuffle_dollars(shuffled, prices),
@@ -147,17 +150,29 @@ def lines(volume: Volume, found: Estimate, times: CpuTimes = MEASURED_TIMES) -> 
     """The estimate for people."""
     of = f", the mean of {volume.sampled}" if volume.sampled else ", none of which was found"
     of = "" if volume.sampled is None else of
+    images = "no image is read"
+    if volume.pixels:
+        images = f"{_many(volume.images, 'image')} of {_size(volume.image_bytes)}{of}"
+    stored = f", and {_dollars(found.storage_month)} a month for {_size(found.storage_gb * 1e9)} of shards"
     shuffled, hours = _size(found.shuffle_gb * 1e9), f"{found.vcpu_hours:,.2f} vCPU hours"
     return [
-        f"cost     on Dataflow about {_dollars(found.once)}, and {_dollars(found.storage_month)} a month for "
-        f"{_size(found.storage_gb * 1e9)} of shards",
-        f"         {volume.images:,} images of {_size(volume.image_bytes)}{of}; {volume.rows:,} rows of "
+        f"cost     on Dataflow {_about(found.once)}{stored if volume.pixels else ''}",
+        f"         {images}; in the shuffle {_many(volume.rows, 'row')}, one an image and file, of "
         f"{volume.row_bytes:,.0f} B",
         f"         {hours} {_dollars(found.compute)} (times {times.overhead:g} for Python and retries), "
         f"shuffle of {shuffled} {_dollars(found.shuffle)}, requests {_dollars(found.requests)}",
         f"         at most {volume.shards:,} vCPU{'s' * (volume.shards != 1)} at work at once, one for each shard; "
         f"list prices as assumed on {PRICES_NOTED}, check them before you quote them",
     ]
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _about(amount: float) -> str:
+    told = _dollars(amount)
+    return told if told.startswith("less") else f"about {told}"
 
 
 def _dollars(amount: float) -> str:

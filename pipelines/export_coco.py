@@ -13,6 +13,8 @@ Images and annotations stand in the dataset's order. Memory does not grow with t
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -29,11 +31,12 @@ from pipelines.coco.export_entries import (
     image_entry,
     panoptic_entry,
 )
-from pipelines.coco.export_head import Categories, Fields, read_source_head
+from pipelines.coco.export_head import Categories, Fields, main_file, other_heads, read_source_head
 from pipelines.files import storage
-from schemas.arrow import ANNOTATIONS_SCHEMA
-from schemas.dataset_files import DatasetFiles, open_dataset_files
+from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
+from schemas.dataset_files import DatasetFiles, shard_path
 from schemas.errors import ConfigError, FormatError, InputError, OutputError
+from schemas.table_checks import open_checked
 
 ROWS_AT_ONCE = 4096
 _LABEL_COLUMNS = ("image_id", "kind", "class_id", "presence", "verified", "confidence", "source")
@@ -78,15 +81,18 @@ def export_coco(dataset: str, out: str, *, captions: str = "", prefix: str = "",
 
     Raises:
         InputError, FormatError: the dataset is not there, not complete, or damaged.
-        OutputError: a file exists, or cannot be written.
+        OutputError: a file exists, cannot be written, or lies in the dataset itself.
     """
-    tables = _Tables(open_dataset_files(dataset))
+    tables = _Tables(open_checked(dataset, every_column=True))
     from_coco = tables.files.manifest.source == "coco"
     head = read_source_head(dataset) if from_coco else {}
-    main = msgspec.json.decode(head[MADE_FROM]) if MADE_FROM in head else "annotations"
+    main = main_file(head)
     if captions and main == "captions":
         raise ConfigError("--captions: the dataset was made from captions alone; --out is already their file")
+    if captions and _true_path(captions) == _true_path(out):
+        raise ConfigError(f"--out and --captions both name {out!r}; give two files")
     for path in filter(None, (out, captions)):
+        _check_outside(path, tables.files)
         if storage.exists(path) and not force:
             raise OutputError(f"{path!r} exists; give another name, or --force to replace it")
     categories = Categories(tables.files.manifest.classes, head)
@@ -108,8 +114,32 @@ def export_coco(dataset: str, out: str, *, captions: str = "", prefix: str = "",
         _write(captions, top, None, _images(tables, ids, categories, prefix, again), _captions(tables, ids, done))
         done.files.append(captions)
     else:
-        done.left_out = sum(1 for row in tables.index(("captions",)) for _ in caption_entries(row["captions"]))
+        done.left_out = sum(1 for row in tables.index(("image_id", "captions")) for _ in caption_entries(row))
     return done
+
+
+def _check_outside(path: str, files: DatasetFiles) -> None:
+    """Refuse to write into the dataset, or into those that a view refers to.
+
+    Raises:
+        OutputError: if the path lies there.
+    """
+    for folder in (files.path, *(shard_path(files.path, base) for base in files.manifest.base)):
+        if f"{_true_path(path)}/".startswith(_true_path(folder).rstrip("/") + "/"):
+            raise OutputError(f"{path!r} lies in the dataset {folder!r} itself; give a name outside of it")
+
+
+def _true_path(path: str) -> str:
+    """The path without links and detours, so that two paths of one file are equal."""
+    path = path.removeprefix("file://").removeprefix("local://")
+    scheme, sign, rest = path.rpartition("://")
+    return f"{scheme}://{posixpath.normpath('/' + rest)[1:].lstrip('/')}" if sign else os.path.realpath(path)
+
+
+def _check_nulls(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> None:
+    for name in batch.schema.names:
+        if not schema.field(name).nullable and batch.column(name).null_count:
+            raise FormatError(f"{path}: column {name!r} has rows without a value; convert the dataset again")
 
 
 class _Tables:
@@ -118,24 +148,25 @@ class _Tables:
     def __init__(self, files: DatasetFiles) -> None:
         self.files = files
 
-    def _rows(self, kind: str, columns: Iterable[str]) -> Iterator[Row]:
+    def _rows(self, kind: str, schema: pa.Schema, columns: Iterable[str]) -> Iterator[Row]:
         path = storage.join(self.files.path, f"{self.files.manifest.split}.{kind}.parquet")
         try:
             with storage.opened(path) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches(ROWS_AT_ONCE, columns=list(columns)):
+                    _check_nulls(batch, schema, path)
                     yield from batch.to_pylist()
         except FileNotFoundError:
             raise InputError(f"{path} is missing; convert the dataset again") from None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise FormatError(f"{path} cannot be read ({error}); convert the dataset again") from error
 
     def index(self, columns: Iterable[str]) -> Iterator[Row]:
         """Rows of images."""
-        return self._rows("index", columns)
+        return self._rows("index", INDEX_SCHEMA, columns)
 
     def annotations(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
         """Rows of boxes and labels."""
-        return self._rows("annotations", columns or ANNOTATIONS_SCHEMA.names)
+        return self._rows("annotations", ANNOTATIONS_SCHEMA, columns or ANNOTATIONS_SCHEMA.names)
 
     def joined(self, columns: Iterable[str], said: Iterable[str] | None = None) -> Iterator[tuple[Row, list[Row]]]:
         """Images with their annotations.
@@ -202,7 +233,16 @@ def _boxes(tables: _Tables, ids: _Ids, categories: Categories, from_coco: bool, 
 
 
 def _is_box(row: Row) -> bool:
-    return row["kind"] == "box"
+    """Whether a row is a box.
+
+    Raises:
+        FormatError: if it is one without sides.
+    """
+    if row["kind"] != "box":
+        return False
+    if None in (row.get("ymin", 0), row.get("xmin", 0), row.get("ymax", 0), row.get("xmax", 0)):
+        raise FormatError(f"image {row['image_id']!r}: a box of the tables has no corners; convert the dataset again")
+    return True
 
 
 def _panoptic(tables: _Tables, categories: Categories, done: Exported) -> Iterator[Fields]:
@@ -219,14 +259,14 @@ def _captions(tables: _Tables, ids: _Ids, done: Exported) -> Iterator[Fields]:
     """One entry a sentence."""
     for place, row in enumerate(tables.index(("image_id", "captions")), start=1):
         image_id = ids.of(row["image_id"], place)
-        for text, caption_id in caption_entries(row["captions"]):
+        for text, caption_id in caption_entries(row):
             done.captions += 1
             yield {"image_id": image_id, "id": usual_id(caption_id) if caption_id else done.captions, "caption": text}
 
 
 def _caption_head(head: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
     """What the captions file had beside images and captions; else what the main file says of licenses and so on."""
-    others = msgspec.json.decode(head[OTHER_FILES], type=dict[str, Fields]) if OTHER_FILES in head else {}
+    others = other_heads(head)
     if "captions" in others:
         return others["captions"]
     return {name: value for name, value in head.items() if name in ("info", "licenses")}

@@ -51,6 +51,7 @@ def measure(plan: Plan, *, decode: bool = False) -> Volume:
         shards=plan.job.shards,
         decode=decode,
         sampled=sized,
+        pixels=plan.job.source.wants_pixels(),
     )
 
 

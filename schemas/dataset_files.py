@@ -105,11 +105,17 @@ class DatasetFiles:
 
         Raises:
             InputError: the shard is missing.
-            FormatError: the record is damaged.
+            FormatError: the record is damaged, or its place is not in the shard.
         """
         path = shard_path(self.path, place.shard)
         fs, name = fsspec.core.url_to_fs(path)
         try:
+            size = fs.size(name) or 0
+            if place.offset < 0 or place.length < 0 or place.offset + place.length > size:
+                raise FormatError(
+                    f"{path}: record {place.image_id!r} is said to lie at byte {place.offset}, {place.length} bytes "
+                    f"long; the shard has {size} bytes; convert the dataset again"
+                )
             with fs.open(name, "rb", cache_type="none") as file:
                 file.seek(place.offset)
                 framed = file.read(place.length)

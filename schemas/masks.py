@@ -12,7 +12,6 @@ height; the pixels below that height change between inside and outside.
 from __future__ import annotations
 
 import json
-import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -31,6 +30,8 @@ FINE = 5  # grid lines a pixel, of COCO's way to draw a polygon
 DIGITS = 6  # of a moved polygon's numbers, after the point
 _QUARTER_TURNED = (5, 6, 7, 8)
 _FARTHEST = 2.0**26  # pixels; farther points are no coordinates of an image
+_MOST_PIXELS = 2**28  # of run lengths: a mask is held whole
+_MOST_BITS = 60  # of a compressed run length
 
 
 def _bad(what: str, found: object) -> RecordError:
@@ -217,6 +218,8 @@ def decode_counts(text: str) -> list[int]:
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
+            if shift > _MOST_BITS:
+                raise _bad("a compressed run length is too large", text)
             continue
         if bits & 16:
             value -= 1 << shift
@@ -254,7 +257,7 @@ def _parse(text: str) -> list[Any] | dict[str, Any]:
 def _points(polygon: Any) -> NDArray[np.float64]:
     numbers = polygon if isinstance(polygon, list) else [None]
     good = all(
-        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) and abs(n) < _FARTHEST
+        isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < _FARTHEST  # NaN is not
         for n in numbers
     )
     if len(numbers) % 2 or not good:
@@ -264,8 +267,10 @@ def _points(polygon: Any) -> NDArray[np.float64]:
 
 def _runs(value: dict[str, Any]) -> tuple[Size, list[int]]:
     size, counts = value.get("size"), value.get("counts")
-    if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 0 <= n < 2**24 for n in size)):
+    if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
         raise _bad("run lengths have no `size` of [height, width]", size)
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise _bad(f"run lengths of more than {_MOST_PIXELS} pixels", size)
     if isinstance(counts, str):
         counts = decode_counts(counts)
     if not isinstance(counts, list) or not all(type(n) is int for n in counts):

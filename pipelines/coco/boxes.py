@@ -1,7 +1,8 @@
 """An annotation or a segment as a `BoxRow` that keeps every field: what has no place of its own, or would change there,
 goes to `extra` as a JSON object.
 
-`bbox` and `area` always do: rows and shards hold relative float32, clipped to the image.
+`bbox` and `area` always do: rows and shards hold relative float32, clipped to the image. Keypoints and areas that no
+picture can have stand in `extra` alone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from schemas.boxes import box_from_coco_xywh
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[Number])
 _LARGEST = 10**18  # of ids that are stated as text in the usual way, see `usual_id`
+_FARTHEST = 2**31  # pixels of a picture
+_LARGEST_AREA = 2**62  # float32 holds it
+_LARGEST_FLAG = 2**63  # visibility is an int64
 
 
 def box_row(
@@ -45,7 +49,7 @@ def box_row(
     """
     if type(entry) is StrictAnnotation and _is_plain(entry, known):
         return _plain_row(entry, where)
-    x, y, width, height = entry.bbox
+    x, y, width, height = map(_float, entry.bbox)
     box = box_from_coco_xywh(x, y, width, height, height=1, width=1)  # height and width 1: stays in pixels
     key = id_text(entry.category_id)
     annotation_id = "" if entry.id is UNSET or entry.id is None else id_text(entry.id)
@@ -103,6 +107,8 @@ def _is_plain(entry: AnnotationEntry, known: Mapping[str, Id]) -> bool:
         and type(known.get(str(category))) is int
         and type(crowd) is int
         and 0 <= crowd <= 1
+        and min(entry.bbox) > -_LARGEST
+        and max(entry.bbox) < _LARGEST
         and entry.keypoints is UNSET
         and entry.num_keypoints is UNSET
         and (entry.segmentation is UNSET or memoryview(entry.segmentation)[:1] in (b"[", b"{"))
@@ -128,8 +134,16 @@ def _plain_row(entry: AnnotationEntry, where: str) -> BoxRow:
     )
 
 
+def _float(number: Number) -> float:
+    """Whole numbers may have any size in JSON: beyond every float they are infinite, and no box."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def _area(area: Number | Unset | None) -> float | None:
-    if area is UNSET or area is None or not math.isfinite(area) or area < 0:
+    if area is UNSET or area is None or not 0 <= area < _LARGEST_AREA:  # NaN is not
         return None
     return float(area)
 
@@ -140,6 +154,7 @@ def _keypoints(raw: Raw) -> tuple[tuple[float, float, int], ...]:
         flat = _numbers.decode(raw)
     except (ValueError, RecursionError):
         return ()
-    if len(flat) % 3:
+    places, flags = (*flat[::3], *flat[1::3]), flat[2::3]
+    if len(flat) % 3 or not all(abs(n) < _FARTHEST for n in places) or not all(abs(n) < _LARGEST_FLAG for n in flags):
         return ()
     return tuple((flat[at + 1], flat[at], int(flat[at + 2])) for at in range(0, len(flat), 3))

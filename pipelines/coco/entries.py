@@ -14,7 +14,7 @@ import msgspec
 
 from pipelines.files import storage
 from pipelines.files.json_forms import raw_json
-from pipelines.files.json_stream import Batch
+from pipelines.files.json_stream import Bad, Batch
 
 Number = int | float
 Id = int | float | str
@@ -167,8 +167,10 @@ def all_fields(batch: Batch) -> Sequence[Mapping[str, Raw]]:
     if batch.form >= 0:
         return _fields.decode(batch.text)
     return [
-        {name: raw_json(value) for name, value in entry.items()} if isinstance(entry, dict) else {}
-        for entry in batch.loose
+        {storage.plain_text(name): raw_json(value) for name, value in entry.items()}
+        if isinstance(entry, dict) and not isinstance(typed, Bad)
+        else {}
+        for entry, typed in zip(batch.loose, batch.entries, strict=True)
     ]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipelines.coco.entries import Id, id_text, usual_id
 from pipelines.coco.export_head import Categories, Fields
 from pipelines.coco.panoptic import IS_THING, MAP_NAME
+from schemas.errors import FormatError
 
 DIGITS = 3  # of pixels, where the exact numbers are not known: float32 keeps no more of them
 SAME = 3e-6  # of a side: boxes that differ less are the same but for rounding
@@ -20,11 +20,31 @@ _SIDES = ("ymin", "xmin", "ymax", "xmax")
 _FLAGS = ("is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _numbers = msgspec.json.Decoder(list[float])
+_class_ids = msgspec.json.Decoder(list[int])
+_points = msgspec.json.Decoder(list[tuple[float, float, int]])
+_sentences = msgspec.json.Decoder(list[tuple[str, str]])
+_any = msgspec.json.Decoder(msgspec.Raw)
+_text = msgspec.json.Decoder(str | None)
 Row = Mapping[str, Any]
+_Value = TypeVar("_Value")
+
+
+def _read(row: Row, name: str, decoder: msgspec.json.Decoder[_Value], text: Any = None) -> _Value:
+    """The JSON text of a column, or a part of it.
+
+    Raises:
+        FormatError: if it is damaged.
+    """
+    try:
+        return decoder.decode(row[name] if text is None else text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"image {row['image_id']!r}: column {name!r} of the tables is damaged ({error}); convert the dataset again"
+        ) from error
 
 
 def _extra(row: Row) -> dict[str, msgspec.Raw]:
-    return _fields.decode(row["extra"]) if row["extra"] else {}
+    return _read(row, "extra", _fields) if row["extra"] else {}
 
 
 def image_entry(
@@ -46,7 +66,9 @@ def image_entry(
         own_size = stated != size
         entry: Fields = {"id": usual_id(row["image_id"]), **extra, **(size if own_size else {})}
         if prefix:
-            entry["file_name"] = posixpath.join(prefix, _plain(extra.get("file_name")) or row["uri"])
+            entry["file_name"] = posixpath.join(
+                prefix, _read(row, "extra", _text, extra.get("file_name", b"null")) or row["uri"]
+            )
         absent = [one for one in labels if one["source"] == "lvis" and not one["presence"]]
         if absent:
             entry["neg_category_ids"] = [categories.id_of(one["class_id"]) for one in absent]
@@ -59,7 +81,7 @@ def image_entry(
             entry["attributes"] = extra
         others = labels
     if row["not_exhaustive"]:
-        entry["not_exhaustive_category_ids"] = [categories.id_of(n) for n in json.loads(row["not_exhaustive"])]
+        entry["not_exhaustive_category_ids"] = [categories.id_of(n) for n in _read(row, "not_exhaustive", _class_ids)]
     if others:
         entry["image_labels"] = [_label(one, categories) for one in others]
     return entry, own_size
@@ -90,6 +112,8 @@ def pixel_bbox(row: Row, image: Row) -> list[float]:
 
 def is_same_box(row: Row, image: Row, bbox: Sequence[float]) -> bool:
     """Whether the written box is this one, clipped to the image or not."""
+    if not image["height"] or not image["width"]:
+        return False
     x, y, w, h = bbox
     stated = (y / image["height"], x / image["width"], (y + h) / image["height"], (x + w) / image["width"])
     return all(
@@ -109,7 +133,7 @@ class BoxMaker:
         bbox = pixel_bbox(row, image)
         attributes: Fields = {name: row[name] for name in _FLAGS if row[name] is not None}
         attributes |= {name: row[name] for name in ("annotation_id", "view", "source") if row[name]}
-        attributes |= {name: json.loads(row[name]) for name in ("parts", "extra") if row[name]}
+        attributes |= {name: _read(row, name, _any) for name in ("parts", "extra") if row[name]}
         if row["confidence"] != 1:
             attributes["confidence"] = round(row["confidence"], 6)
         crowd = row["is_crowd"] if row["is_crowd"] is not None else row["is_group_of"]
@@ -120,7 +144,7 @@ class BoxMaker:
             "bbox": bbox,
             "area": round(bbox[2] * bbox[3], DIGITS) if row["area"] is None else row["area"],
             "iscrowd": int(bool(crowd)),
-            "segmentation": msgspec.Raw((row["segmentation"] or "[]").encode()),
+            "segmentation": _read(row, "segmentation", _any) if row["segmentation"] else [],
             **_keypoints(row, image),
         }
         if attributes:
@@ -142,13 +166,13 @@ class CocoBoxMaker:
         if not self._panoptic:
             entry["image_id"] = image_id
             if row["segmentation"]:
-                entry["segmentation"] = msgspec.Raw(row["segmentation"].encode())
+                entry["segmentation"] = _read(row, "segmentation", _any)
         if "category_id" in extra and not self._is_class(extra["category_id"], class_id):
             del extra["category_id"]  # it was labelled anew
         entry["category_id"] = self._categories.id_of(class_id)
         if row["is_crowd"] is not None:
             entry["iscrowd"] = int(row["is_crowd"])
-        bbox = _numbers.decode(extra["bbox"]) if "bbox" in extra else []
+        bbox = _read(row, "extra", _numbers, extra["bbox"]) if "bbox" in extra else []
         changed = len(bbox) != 4 or not is_same_box(row, image, bbox)
         if changed:
             extra["bbox"] = pixel_bbox(row, image)
@@ -165,7 +189,7 @@ def _keypoints(row: Row, image: Row) -> Fields:
     """Keypoints of the written row as COCO has them."""
     if not row["keypoints"]:
         return {}
-    points = json.loads(row["keypoints"])
+    points = _read(row, "keypoints", _points)
     flat = [
         value
         for y, x, visibility in points
@@ -187,6 +211,6 @@ def panoptic_entry(image: Row, segments: list[Fields], categories: Categories) -
     return {"image_id": usual_id(image["image_id"]), "file_name": name, "segments_info": segments}
 
 
-def caption_entries(text: str) -> Iterator[tuple[str, str]]:
+def caption_entries(row: Row) -> Iterator[tuple[str, str]]:
     """The captions of a row of the index, each with its id."""
-    yield from json.loads(text) if text else ()
+    yield from _read(row, "captions", _sentences) if row["captions"] else ()

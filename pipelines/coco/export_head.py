@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from pipelines.coco.entries import OTHER_FILES, UNSET, Id, id_text
+from pipelines.coco.entries import MADE_FROM, OTHER_FILES, UNSET, Id, id_text
 from pipelines.coco.head import classes_of, ids_of, parse_categories
 from pipelines.files import storage
 from schemas.errors import FormatError
@@ -15,6 +15,7 @@ from schemas.manifest import ClassEntry
 
 HEAD_NAME = "source.json"
 Fields = dict[str, Any]
+_Value = TypeVar("_Value")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _entries = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
@@ -30,8 +31,33 @@ def read_source_head(dataset: str) -> Mapping[str, msgspec.Raw]:
         return {}
     try:
         return _fields.decode(storage.read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: no JSON object ({error}); convert the dataset again") from error
+
+
+def main_file(head: Mapping[str, msgspec.Raw]) -> str:
+    """The kind of the main file that a dataset was made from.
+
+    Raises:
+        FormatError: if the head is damaged.
+    """
+    return _read(head, MADE_FROM, str) if MADE_FROM in head else "annotations"
+
+
+def other_heads(head: Mapping[str, msgspec.Raw]) -> Mapping[str, dict[str, msgspec.Raw]]:
+    """What further files of the source say beside images and annotations, by kind.
+
+    Raises:
+        FormatError: if the head is damaged.
+    """
+    return _read(head, OTHER_FILES, dict[str, dict[str, msgspec.Raw]]) if OTHER_FILES in head else {}
+
+
+def _read(head: Mapping[str, msgspec.Raw], name: str, kind: type[_Value]) -> _Value:
+    try:
+        return msgspec.json.decode(head[name], type=kind)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{HEAD_NAME}: `{name}` is damaged ({error}); convert the dataset again") from error
 
 
 class Categories:
@@ -73,7 +99,7 @@ def _entry_of(entry: ClassEntry) -> Fields:
 
 def _with_skeletons(entries: list[dict[str, msgspec.Raw]], head: Mapping[str, msgspec.Raw]) -> list[Any]:
     """The classes with what the keypoints file says about them beside."""
-    others = msgspec.json.decode(head[OTHER_FILES], type=dict[str, Fields]) if OTHER_FILES in head else {}
-    points = others.get("keypoints", {}).get("categories", [])
+    keypoints = other_heads(head).get("keypoints", {})
+    points = _read(keypoints, "categories", list[Any]) if "categories" in keypoints else []
     more = {id_text(entry["id"]): entry for entry in points if isinstance(entry, dict) and "id" in entry}
     return [{**more.get(id_text(msgspec.json.decode(entry["id"])), {}), **entry} for entry in entries]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from pipelines.coco.entries import (
     other_fields,
 )
 from pipelines.coco.ids import IdSet
+from pipelines.files import storage
+from pipelines.files.json_forms import readable_json
 from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
 from pipelines.files.json_window import json_kind
 from pipelines.sources.base import DatasetClass
@@ -142,6 +145,8 @@ def classes_of(categories: list[Category], where: str) -> tuple[DatasetClass, ..
     found: dict[str, str] = {}
     for category in categories:
         key, label = id_text(category.id), category.name
+        if isinstance(category.id, float) and not math.isfinite(category.id):
+            raise FormatError(f"{where}: category {label!a} has the id {key}; expected a number or text")
         if not (is_text(key) and is_text(label)):
             raise FormatError(f"{where}: category {key!a} is named {label!a}, which is no Unicode text")
         if key in found:
@@ -153,6 +158,28 @@ def classes_of(categories: list[Category], where: str) -> tuple[DatasetClass, ..
     if min(numbers, default=1) < 1:
         return tuple(DatasetClass(key, n, label) for n, (key, label) in enumerate(found.items(), start=1))
     return tuple(sorted((DatasetClass(key, int(key), label) for key, label in found.items()), key=lambda c: c.id))
+
+
+def readable_values(values: Mapping[str, msgspec.Raw], path: str) -> tuple[dict[str, msgspec.Raw], list[str]]:
+    """A head's values as JSON text that everyone reads, and a sentence for each that was changed for that.
+
+    NaN and infinity, which are no JSON, become null, as in `extra`; half a surrogate pair becomes its escape as text.
+
+    Raises:
+        FormatError: if a value is nested too deeply.
+    """
+    found: dict[str, msgspec.Raw] = {}
+    notes: list[str] = []
+    for name, value in values.items():
+        key = storage.plain_text(name)
+        try:
+            text, changed = readable_json(bytes(value))
+        except RecursionError as error:
+            raise FormatError(f"{path}: `{key}`: lists or objects are nested too deeply for a COCO file") from error
+        found[key] = msgspec.Raw(text)
+        if changed or key != name:
+            notes.append(f"{path}: `{key}` holds NaN, or text that is no Unicode; source.json has null, or escapes")
+    return found, notes
 
 
 def repeated_names(classes: tuple[DatasetClass, ...]) -> list[str]:

@@ -82,7 +82,7 @@ def _statement(
                 boxes[box.annotation_id] = box
                 continue
             segment_id = box.annotation_id
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             reason, found = "box:malformed", str(error)
         record = f"{image_id}/{segment_id or number}"
         yield Rejected(kind="box", record=record, reason=reason, found=found, where=here, image_id=image_id)
@@ -101,4 +101,4 @@ def _loose_segment(value: Any) -> tuple[dict[str, Any], Segment]:
         if not is_text(fields[name]):
             raise msgspec.ValidationError(f"{name} is no Unicode text: {fields[name]!a}")
     segment = msgspec.convert(value, Segment)
-    return {name: raw_json(v) for name, v in fields.items() if name not in _SEGMENT_FIELDS}, segment
+    return {storage.plain_text(name): raw_json(v) for name, v in fields.items() if name not in _SEGMENT_FIELDS}, segment

@@ -65,7 +65,7 @@ def _dataset_row(card: Card, number: int) -> list[str | int | float | None]:
         absent,
         tail.classes - tail.none,
         "boxes" if files.manifest.has_boxes else "image labels",
-        None if view else round(shards, 1),
+        None if view or not files.manifest.shards else round(shards, 1),
     ]
 
 
@@ -119,10 +119,10 @@ def _class_table(card: Card) -> str:
     heads = ["class", "", "images", "boxes", "labels", "absent"]
     heads += [f"images in {name}" for name in card.names] if several else []
     heads, rows = used_columns(heads, [_class_row(row, top, several) for row in shown], ("boxes", "labels", "absent"))
-    html = table(heads, rows, key="classes-table")
+    html = table(heads, rows, key="classes-table", wide=several)
     if len(rows) > FIRST_CLASSES:
         html = f'<details class="more all"><summary>all {len(card.classes):,} classes</summary>{html}</details>'
-        first = table(heads, rows[: FIRST_CLASSES // 2])
+        first = table(heads, rows[: FIRST_CLASSES // 2], wide=several)
         html = f"{first}{html}"
     if len(card.classes) > len(shown):
         html += f'<p class="note">The {len(shown):,} most frequent are shown; --json has all.</p>'

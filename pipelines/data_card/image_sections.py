@@ -11,7 +11,7 @@ from pipelines.data_card.markup import Section, figure, table
 from pipelines.data_card.plots import bar_chart, heat_map, histogram, size_plot, stacked
 from pipelines.statistics.annotation_figures import DETAIL_NAMES, GRID, SHARE_BINS
 from pipelines.statistics.image_figures import ASPECT_EDGES, SHARES, SIDE_EDGES
-from pipelines.statistics.results import DatasetStatistics
+from pipelines.statistics.results import DatasetStatistics, known_formats, known_sizes
 from pipelines.statistics.sketches import ACCURACY
 from schemas.tfexample import FLAGS
 
@@ -27,6 +27,28 @@ def grouped(counts: Mapping[int, int]) -> dict[str, int]:
     names = list(found)
     last = max((k for k, name in enumerate(names) if found[name]), default=0)
     return {name: found[name] for name in names[: max(last + 1, 4)]}
+
+
+def widths(names: Sequence[str], counts: Mapping[int, int]) -> list[int]:
+    """How many numbers each name of `grouped` stands for; the last group ends with the largest number."""
+    of_group = {f"{low}+": min(high, max(counts, default=low)) - low + 1 for low, high in GROUPS}
+    return [max(of_group.get(name, 1), 1) for name in names]
+
+
+def group_names(names: Sequence[str]) -> list[str]:
+    """The names of `grouped` in full, as a table has them."""
+    of_group = {f"{low}+": f"{low} to {high}" if high < GROUPS[-1][1] else f"{low} and more" for low, high in GROUPS}
+    return [of_group.get(name, name) for name in names]
+
+
+def _load_figure(counts: Mapping[int, int], caption: str, *, about: str, what: str, number: int) -> str:
+    """Images by how many of something they have."""
+    found = grouped(counts)
+    names = list(found)
+    x_name = f"{what}; from 11 on in groups: their mean" if len(names) > 11 else what
+    plot = bar_chart(found, about=about, x_name=x_name, series=number, widths=widths(names, counts))
+    rows = zip(group_names(names), found.values(), strict=True)
+    return figure(plot, caption, table((what, "images"), rows))
 
 
 def mean(counts: Mapping[int, int]) -> float:
@@ -139,11 +161,11 @@ def _shares(counts: Sequence[int], number: int) -> str:
 
 def _per_image(one: DatasetStatistics, number: int) -> str:
     counts = one.images.load.boxes
-    plot = bar_chart(grouped(counts), about="Images by the number of their boxes", x_name="boxes", series=number)
     caption = (
         f"Boxes on an image where boxes were sought: {mean(counts):.2f} on average, at most {max(counts, default=0)}."
     )
-    return figure(plot, caption, table(("boxes", "images"), grouped(counts).items()))
+    about = "Images by the number of their boxes"
+    return _load_figure(counts, caption, about=about, what="boxes", number=number)
 
 
 def _flags(one: DatasetStatistics) -> str:
@@ -175,20 +197,22 @@ def images(card: Card) -> Section:
 
 
 def _images_of(one: DatasetStatistics, number: int) -> str:
-    sizes, index, load = one.index.sizes, one.index, one.images.load
+    sizes, index, load = known_sizes(one.index), one.index, one.images.load
     top = sorted(sizes, key=lambda row: (-row[2], row))[:TOP_SIZES]
-    plots = [
+    of_sizes = [
         figure(
             size_plot(sizes, about="Image sizes", series=number),
             f"Different sizes: {len(sizes):,}. A disc's area is the number of images; up to 200 sizes are drawn.",
             table(("width x height", "images"), [(f"{width} x {height}", count) for width, height, count in top]),
         ),
+    ]
+    plots = [
+        *(of_sizes if sizes else ()),
         _load(load.classes, "different classes", "Classes that are present on an image", number),
     ]
     if any(n for n in load.labels):
         plots.append(_load(load.labels, "labels", "Labels of the whole image that say present", number))
-    formats = [(name or "not stated", count) for name, count in sorted(index.formats.items(), key=lambda r: -r[1])]
-    facts = [("format", formats)]
+    facts = [("format", known_formats(index))]
     turned = [(f"EXIF {turn}", count) for turn, count in _sums(index.turns, 0).items() if turn != 1]
     rotated = [(f"{angle}°", count) for angle, count in _sums(index.turns, 1).items() if angle >= 0]
     facts += [("orientation", turned)] if turned else []
@@ -205,9 +229,8 @@ def _images_of(one: DatasetStatistics, number: int) -> str:
 
 
 def _load(counts: Mapping[int, int], what: str, caption: str, number: int) -> str:
-    plot = bar_chart(grouped(counts), about=f"Images by the number of {what}", x_name=what, series=number)
     text = f"{caption}: {mean(counts):.2f} on average, at most {max(counts, default=0)}."
-    return figure(plot, text, table((what, "images"), grouped(counts).items()))
+    return _load_figure(counts, text, about=f"Images by the number of {what}", what=what, number=number)
 
 
 def _sums(rows: Sequence[tuple[int, int, int]], place: int) -> dict[int, int]:

@@ -34,8 +34,13 @@ def used_columns(
     return [heads[n] for n in kept], [[row[n] for n in kept] for row in rows]
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str | int | float | None]], *, key: str = "") -> str:
-    """A table; the first cell of a row is its head, numbers stand right, text that begins with `<` is trusted HTML."""
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str | int | float | None]], *, key: str = "", wide: bool = False
+) -> str:
+    """A table; the first cell of a row is its head, numbers stand right, text that begins with `<` is trusted HTML.
+
+    One that is `wide` has heads that are broken into lines, and its first column stays in sight where it is scrolled.
+    """
     body, right = [], set()
     for row in rows:
         cells = []
@@ -56,7 +61,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | int | float | None
     ident = f' id="{key}"' if key else ""
     name = escape(heads[0] or "numbers")
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table{ident}>'
+        f'<div class="scroll{" wide" if wide else ""}" tabindex="0" role="region" aria-label="{name}"><table{ident}>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 

@@ -137,6 +137,8 @@ def _class_names(files: DatasetFiles) -> dict[str, str]:
 
 def _samples(files: DatasetFiles) -> tuple[Picture, ...]:
     """The first images of the index, which are in random order."""
+    if not files.manifest.shards:  # rows only
+        return ()
     names, shown = _class_names(files), []
     for place in _places(files, None, SAMPLES).values():
         try:
@@ -148,7 +150,8 @@ def _samples(files: DatasetFiles) -> tuple[Picture, ...]:
 
 def _rejects(files: DatasetFiles, reasons: Sequence[Any]) -> dict[RejectLine, Picture]:
     lines = [line for reason in reasons[:MOST_REASONS] for line in reason.examples[:PER_REASON]]
-    written = _places(files, {line.image_id for line in lines if line.kind != "image" and line.image_id})
+    spoken_of = {line.image_id for line in lines if line.kind != "image" and line.image_id}
+    written = _places(files, spoken_of) if files.manifest.shards else {}
     shown: dict[RejectLine, Picture] = {}
     for line in lines:
         if line.kind != "image" and line.image_id in written:

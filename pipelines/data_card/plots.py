@@ -45,7 +45,14 @@ def _tick(x: float, y: float, text: str, anchor: str = "middle") -> str:
 
 
 def histogram(
-    counts: Sequence[int], *, about: str, labels: Sequence[str], edges: Mapping[int, str], x_name: str, series: int = 0
+    counts: Sequence[int],
+    *,
+    about: str,
+    labels: Sequence[str],
+    edges: Mapping[int, str],
+    x_name: str,
+    series: int = 0,
+    widths: Sequence[int] = (),
 ) -> str:
     """Upright bars.
 
@@ -56,8 +63,10 @@ def histogram(
         edges: text below some edges; edge n stands left of bin n.
         x_name: of the axis.
         series: number of the colour.
+        widths: of the bins where they differ; counts are divided by them, so that a wide bin is no peak.
     """
-    most = max(counts, default=0) or 1
+    heights = [count / width for count, width in zip(counts, widths or [1] * len(counts), strict=True)]
+    most = max(heights, default=0) or 1
     room, base = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM
     step = room / max(len(counts), 1)
     parts = [_open(about)]
@@ -65,9 +74,9 @@ def histogram(
         y = base - value / most * (base - TOP)
         parts.append(f'<line class="gridline" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_tick(LEFT - 6, y + 4, short_number(value), "end"))
-    for n, (count, label) in enumerate(zip(counts, labels, strict=True)):
+    for n, (count, height, label) in enumerate(zip(counts, heights, labels, strict=True)):
         if count:
-            high = max(count / most * (base - TOP), 1.0)
+            high = max(height / most * (base - TOP), 1.0)
             parts.append(
                 f'<rect x="{LEFT + n * step + 0.5:.1f}" y="{base - high:.1f}" width="{max(step - 1, 0.5):.1f}" '
                 f'height="{high:.1f}" fill="{colour(series)}"><title>{escape(label)}: {count:,}</title></rect>'
@@ -78,10 +87,12 @@ def histogram(
     return "".join([*parts, "</svg>"])
 
 
-def bar_chart(counts: Mapping[str, int], *, about: str, x_name: str, series: int = 0) -> str:
-    """Upright bars, each with its name below."""
-    names = list(counts)
-    plot = histogram(list(counts.values()), about=about, labels=names, edges={}, x_name=x_name, series=series)
+def bar_chart(
+    counts: Mapping[str, int], *, about: str, x_name: str, series: int = 0, widths: Sequence[int] = ()
+) -> str:
+    """Upright bars, each with its name below; widths as in `histogram`."""
+    names, values = list(counts), list(counts.values())
+    plot = histogram(values, about=about, labels=names, edges={}, x_name=x_name, series=series, widths=widths)
     step = (WIDTH - LEFT - RIGHT) / max(len(names), 1)
     small = ' style="font-size:10px"' if len(names) > 12 else ""
     below = "".join(

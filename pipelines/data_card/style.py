@@ -49,6 +49,11 @@ code { font-family: ui-monospace, "Cascadia Mono", Menlo, monospace; font-size: 
 figure { margin: 0; min-width: 0; }
 figcaption { color: var(--soft); font-size: .84rem; margin-top: .15rem; }
 .scroll { overflow-x: auto; }
+.wide { background: linear-gradient(var(--card), var(--card)) right / 1.4rem 100% no-repeat local,
+  linear-gradient(to left, var(--line), transparent) right / .9rem 100% no-repeat scroll; }
+.wide thead th { white-space: normal; overflow-wrap: anywhere; min-width: 4.4rem; max-width: 8rem; }
+.wide .bar { width: 12%; min-width: 4rem; }
+.wide .name, .wide thead th:first-child { position: sticky; left: 0; background: var(--card); max-width: none; }
 table { border-collapse: collapse; font-size: .89rem; width: 100%; }
 th, td { text-align: left; padding: .26rem .8rem .26rem 0; border-bottom: 1px solid var(--line);
   vertical-align: middle; }
@@ -101,6 +106,7 @@ details.more > summary { color: var(--accent); }
   padding: .22rem .7rem; border: 1px solid var(--line); border-radius: 1rem; margin: .3rem 0 .5rem; }
 footer { color: var(--soft); font-size: .84rem; max-width: 72rem; margin: 0 auto; padding: 0 1.4rem 2rem; }
 @media (max-width: 40rem) { header { position: static; } section { padding: .9rem; } }
+@media print { .scroll { overflow: visible; } .wide { font-size: .8em; } }
 @media print { header { position: static; } body { background: none; } #find, nav { display: none; }
   section { border: 0; padding: .4rem 0; break-inside: auto; } figure, tr, .tile { break-inside: avoid; } }
 """

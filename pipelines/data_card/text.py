@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipelines.data_card.card import Card
 from pipelines.statistics.image_figures import SHARES
+from pipelines.statistics.results import known_formats, known_sizes
 
 CLASSES = 5
 REASONS = 5
@@ -26,20 +27,22 @@ def _dataset(card: Card, number: int) -> Iterator[str]:
     boxes, labels, absent = (sum(row[k] for row in counts) for k in range(3))
     index, sizes, load = found.index, found.images.box_sizes, found.images.load
     yield f"{card.names[number]}  ({files.manifest.source}, {files.path})"
-    said = [f"{boxes:,} boxes"] if boxes or files.manifest.has_boxes else []
-    said += [f"{labels:,} labels"] if labels else []
-    said += [f"{absent:,} labels of absence"] if absent else []
+    said = [_many(boxes, "box", "boxes")] if boxes or files.manifest.has_boxes else []
+    said += [_many(labels, "label", "labels")] if labels else []
+    said += [_many(absent, "label", "labels") + " of absence"] if absent else []
     yield f"  images    {index.images.images:,} with {', '.join(said) or 'nothing said'}"
-    formats = ", ".join(
-        f"{name or '?'} {n:,}" for name, n in sorted(index.formats.items(), key=lambda r: (-r[1], r[0]))
-    )
-    yield f"  formats   {formats or 'none'}; {len(index.sizes):,} different size{'s' * (len(index.sizes) != 1)}"
+    formats = ", ".join(f"{name} {n:,}" for name, n in known_formats(index))
+    sizes_known = len(known_sizes(index))
+    told = [formats] if formats else []
+    told += [f"{sizes_known:,} different size{'s' * (sizes_known != 1)}"] if sizes_known else []
+    if told:
+        yield f"  formats   {'; '.join(told)}"
     yield (
         f"  classes   {tail.classes - tail.none:,} of {tail.classes:,} occur: {tail.frequent:,} frequent, "
         f"{tail.common:,} common, {tail.rare:,} rare; Gini {tail.gini:.3f}, effective number {tail.effective:.1f}"
     )
     top = [(row.name, count.images) for row in card.classes if (count := row.counts[number]) and count.images]
-    top.sort(key=lambda row: -row[1])
+    top.sort(key=lambda row: (-row[1], row[0]))
     if top:
         yield f"  most      {', '.join(f'{name} {n:,}' for name, n in top[:CLASSES])} images"
     if sum(sizes.coco):
@@ -52,13 +55,21 @@ def _dataset(card: Card, number: int) -> Iterator[str]:
         yield f"  boxes     {split}; median side {middle:.0f} pixels; {mean:.2f} an image"
     inside = card.statistics.same_bytes.inside[number]
     if inside.contents:
-        yield f"  repeats   {inside.contents:,} files occur more than once, {inside.more:,} images too many"
+        occur = "occurs" if inside.contents == 1 else "occur"
+        yield (
+            f"  repeats   {_many(inside.contents, 'file', 'files')} {occur} more than once, "
+            f"{_many(inside.more, 'image', 'images')} too many"
+        )
     if found.images.orphans:
         yield f"  damaged   {found.images.orphans:,} annotations speak of images that the index does not have"
     for reason in found.rejects[:REASONS]:
         yield f"  rejected  {reason.count:,} {reason.reason}"
     if len(found.rejects) > REASONS:
         yield f"  rejected  {len(found.rejects) - REASONS:,} more reasons"
+
+
+def _many(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _between(card: Card) -> Sequence[str]:
@@ -68,7 +79,7 @@ def _between(card: Card) -> Sequence[str]:
     if not shared:
         return ["leaks     no file stands in two of the datasets"]
     return [
-        f"leaks     {card.names[p.first]} and {card.names[p.second]} share {p.contents:,} files: "
-        f"{p.images_first:,} images of the first, {p.images_second:,} of the second"
+        f"leaks     {card.names[p.first]} and {card.names[p.second]} share {_many(p.contents, 'file', 'files')}: "
+        f"{_many(p.images_first, 'image', 'images')} of the first, {p.images_second:,} of the second"
         for p in shared
     ]

@@ -22,6 +22,7 @@ LEAKS_NAME = "leaks.jsonl"
 DUPLICATES_NAME = "duplicates.jsonl"
 SUMMARY_NAME = "duplicates.json"
 PAGE_NAME = "duplicates.html"
+SHOWN = 3  # leaks, and clusters, that are told where no report is written
 
 
 def leak_lines(images: Images, evaluation: Images, leaks: Sequence[Leak]) -> Iterator[dict[str, Any]]:
@@ -120,6 +121,27 @@ def _against(evaluation: Images, number: int, leaks: Sequence[Leak]) -> dict[str
         "leaks_near": sum(not leak.exact for leak in here),
         "images_met": len({leak.evaluation for leak in here}),
     }
+
+
+def pair_lines(
+    images: Images, evaluation: Images | None, clusters: Sequence[Cluster], leaks: Sequence[Leak], most: int = SHOWN
+) -> list[str]:
+    """The first few leaks and duplicates for people, each as two images and how far they are apart."""
+    told: list[str] = []
+    for line in leak_lines(images, evaluation, leaks[:most]) if evaluation else ():
+        here = f"{line['dataset']} {line['image_id']}"
+        told.append(f"leak          {here} = {line['evaluation']} {line['evaluation_image_id']}, {_apart(line)}")
+    for line in cluster_lines(images, clusters[:most], ()):
+        first, second, *others = line["images"]
+        both = f"{first['dataset']} {first['image_id']} = {second['dataset']} {second['image_id']}"
+        kind = "exact" if first["sha256"] == second["sha256"] else "near"
+        apart = _apart({"kind": kind, "distance": second["distance"]})
+        told.append(f"duplicate     {both}, {apart}{f'; and {len(others):,} more' if others else ''}")
+    return told
+
+
+def _apart(line: Mapping[str, Any]) -> str:
+    return "equal files" if line["kind"] == "exact" else f"{line['distance']} of 64 bits differ"
 
 
 def json_lines(lines: Iterable[Mapping[str, Any]]) -> bytes:

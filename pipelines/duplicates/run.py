@@ -24,6 +24,7 @@ from pipelines.duplicates.report import (
     cluster_lines,
     json_lines,
     leak_lines,
+    pair_lines,
     summary,
 )
 from pipelines.files import storage
@@ -52,11 +53,13 @@ class DuplicateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The figures, the views that were written, and whether all was there already."""
+    """The figures, the views that were written, whether all was there already, and some pairs where no report was
+    written."""
 
     found: dict[str, Any]
     views: tuple[str, ...] = ()
     was_complete: bool = False
+    pairs: tuple[str, ...] = ()
 
 
 def find_duplicates(
@@ -86,7 +89,7 @@ def find_duplicates(
     rows = [open_rows(path) for path in datasets]
     evaluation_rows = [open_rows(path) for path in against]
     for found in (*rows, *evaluation_rows):
-        found.check_shards()
+        found.check_records()
     names = _names(rows)
     if options.policy != "report":
         for folder in (out, *(storage.join(out, name) for name in names if len(rows) > 1)):
@@ -143,7 +146,8 @@ def find_duplicates(
             _write_report(plan.out, images, evaluation, clusters, leaks, found)
         merge = options.policy == "merge"
         write_without(plan, images, number, dropped, merge=merge, evaluation=evaluation)
-    return Outcome(found, tuple(folders) if plans else ())
+    pairs = () if out else tuple(pair_lines(images, evaluation, clusters, leaks))
+    return Outcome(found, tuple(folders) if plans else (), pairs=pairs)
 
 
 def cluster_ids(
@@ -155,7 +159,7 @@ def cluster_ids(
         hashes: where the table of hashes lies or shall lie.
     """
     rows = open_rows(dataset)
-    rows.check_shards()
+    rows.check_records()
     images = _images([rows], [hashes], beam_args, workers)
     clusters = clusters_of(images, find_clusters(images, checked_near(near)).cluster)
     keys: dict[str, str] = {}

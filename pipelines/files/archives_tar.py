@@ -21,8 +21,10 @@ from schemas.errors import FormatError
 BLOCK = 512
 END_MARK = 2 * BLOCK
 REFUSED = "refused "
+LONGEST_SIZE = 20  # digits of a size in a PAX header
 LONGEST_NAME = 1 << 20  # bytes of a name or a PAX header
 LOOKED_BEHIND_END = 20 * BLOCK  # writers fill up to 10,240 bytes
+NO_SIZE = -2  # stated, and impossible; -1 is not stated
 _LINKS = b"12"
 _WITHOUT_BODY = b"123456"  # links, devices, folders
 _PASSED_OVER = b"3456DV"  # devices, folders, labels of volumes
@@ -80,6 +82,8 @@ def tar_members(ranges: Ranges, start: int, end: int, inside: str = "") -> Itera
             block = ranges.near(body, BLOCK)
             body += BLOCK
             header = header._replace(extended=len(block) == BLOCK and block[504] != 0)
+        if said.size == NO_SIZE:
+            raise _damaged(ranges, position, inside, "a member whose PAX header states no possible size")
         size = header.size if said.size < 0 or header.kind in _HEADERS else said.size
         if header.kind in _WITHOUT_BODY:
             size = 0
@@ -164,7 +168,7 @@ def _pax(data: bytes, said: _Said) -> _Said:
         if key == b"path" and not said.sparse:
             said = said._replace(name=value)
         elif key == b"size" and value.isdigit():
-            said = said._replace(size=int(value))
+            said = said._replace(size=int(value) if len(value) <= LONGEST_SIZE else NO_SIZE)
         elif key == b"GNU.sparse.name":
             said = said._replace(name=value, sparse=True)
         elif key.startswith(b"GNU.sparse."):

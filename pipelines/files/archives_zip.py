@@ -54,6 +54,9 @@ def zip_members(ranges: Ranges) -> Iterator[tuple[str, Member]]:
         buffer = buffer[length:]
         if not name.endswith("/"):
             yield name, member
+    buffer += ranges.fetch(position, min(_ENTRY.size, end - position)) if len(buffer) < 4 else b""
+    if buffer[:4] == b"PK\1\2":
+        raise _damaged(ranges, position - len(buffer), f"one more member in its list; its end counts {count:,}")
 
 
 def _entry_length(buffer: bytes) -> int:
@@ -128,6 +131,8 @@ def _list_place(ranges: Ranges) -> tuple[int, int, int, int]:
             f"archive {ranges.path!r} has its list of members at byte {end - length:,} where byte {begin:,} is stated: "
             f"{-shift:,} bytes are missing. Fetch it again"
         )
+    if shift and count and ranges.fetch(begin, 4) == b"PK\1\2":
+        raise _damaged(ranges, begin, f"a list of members that is not the {length:,} bytes long which its end states")
     return count, end - length, end, shift
 
 

@@ -1,14 +1,23 @@
-"""Entries of a JSON list as typed structs: decoded together, or, where that fails, converted one by one."""
+"""Entries of a JSON list as typed structs: decoded together, or, where that fails, converted one by one.
+
+What is kept as JSON text can be read back by every reader: of values that the standard library alone takes, NaN and
+infinity become null, and half a surrogate pair becomes its escape as text (`raw_json`).
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pipelines.files import storage
+
+DEEPEST = 200  # lists and objects in an entry that the standard library had to read
+_MARGIN = 5  # more brackets that a value may stand in where it is read again
+_skip = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Bad(NamedTuple):
@@ -40,7 +49,11 @@ class Forms:
         return None
 
     def convert(self, value: Any) -> Any:
-        """One entry from the standard library's reading."""
+        """One entry from the standard library's reading, or what already is `Bad`."""
+        if isinstance(value, Bad):
+            return value
+        if _is_deeper(value, DEEPEST):
+            return Bad(f"lists or objects are nested more than {DEEPEST} deep")
         try:
             if isinstance(value, dict):
                 names = {*self._type.__struct_fields__} - self._raw
@@ -56,12 +69,56 @@ class Forms:
 
 def _is_unicode(value: object) -> bool:
     """False for a string with half a surrogate pair, which JSON can state and UTF-8 cannot."""
+    if isinstance(value, list):
+        return all(map(_is_unicode, value))
     return not isinstance(value, str) or storage.plain_text(value) == value
 
 
 def raw_json(value: Any) -> msgspec.Raw:
-    """A value that the standard library read as JSON text; NaN becomes null."""
+    """A value that the standard library read, as JSON text that everyone reads; see above.
+
+    Raises:
+        RecursionError: for values nested hundreds deep.
+    """
     try:
         return msgspec.Raw(msgspec.json.encode(value))
-    except (UnicodeEncodeError, RecursionError, OverflowError):
-        return msgspec.Raw(json.dumps(value).encode())
+    except (UnicodeEncodeError, OverflowError):
+        return msgspec.Raw(json.dumps(_plain(value)).encode())
+
+
+def readable_json(text: bytes) -> tuple[bytes, bool]:
+    """JSON text that everyone reads, and whether it had to be changed for that.
+
+    Raises:
+        ValueError, RecursionError: if the standard library does not take it, or it is nested too deeply.
+    """
+    try:
+        _skip.decode(b"[" * _MARGIN + text + b"]" * _MARGIN)
+        return text, False
+    except ValueError:
+        return bytes(raw_json(json.loads(text))), True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return storage.plain_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {storage.plain_text(name): _plain(inner) for name, inner in value.items()}
+    return value
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [inner for outer in level if isinstance(outer, list | dict) for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value

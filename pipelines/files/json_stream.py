@@ -7,7 +7,8 @@ A batch is a window that begins at an element and is cut at the last place that 
 and the key that elements of this list begin with. That may be wrong, for strings may hold anything; but if "[" + part +
 "]" parses, the cut lies between two elements of the list for certain. If it does not parse, the brackets are counted
 (`pipelines.files.json_structure`); and if it still does not, the standard library reads the part: it accepts NaN, finds
-the position of an error, and entries that are malformed cost only themselves.
+the position of an error, and entries that are malformed cost only themselves. So do entries that it cannot take in,
+numbers of thousands of digits and lists nested thousands deep: then each entry is read by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 
 from pipelines.files import storage
 from pipelines.files.json_forms import Bad, Forms
-from pipelines.files.json_structure import element_ends
+from pipelines.files.json_structure import element_ends, split_elements
 from pipelines.files.json_window import WINDOW, Digest, Window, json_kind
 from schemas.errors import FormatError, InputError
 
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
         entries: typed, or `Bad`.
         text: the same entries as the text of a list.
         form: number of the type that all entries were decoded as; -1 if they had to be read loosely.
-        loose: the entries as the standard library reads them, where form is -1.
+        loose: the entries as the standard library reads them, where form is -1; `Bad` where it cannot.
     """
 
     name: str
@@ -121,8 +122,15 @@ class _Reader:
             self._whole_value()  # a syntax error is told before anything else
             raise FormatError(f"{self._w.where} is no {self._w.what}: expected an object with a list `images`")
         self._w.use(1)
+        seen: set[str] = set()
         while self._w.peek() != b"}":
             name = self._key()
+            if name in seen:
+                raise FormatError(
+                    f"{self._w.where}: the key {storage.plain_text(name)!r} stands twice; expected it once. "
+                    "Leave one out, or make one of both"
+                )
+            seen.add(name)
             types = self._lists.get(name)
             if types is None:
                 yield Value(name, self._whole_value())
@@ -246,5 +254,16 @@ class _Reader:
             return json.loads(text)
         except json.JSONDecodeError as error:
             self._w.fail(len(text.decode()[: error.pos].encode()) - 1, error.msg)
-        except (ValueError, RecursionError) as error:
-            self._w.explain(error, 0)
+        except (ValueError, RecursionError):
+            return [self._read_alone(start, part) for start, part in split_elements(text[1:-1])]
+
+    def _read_alone(self, start: int, part: bytes) -> Any:
+        """One element, `Bad` if the standard library cannot take it in."""
+        try:
+            return json.loads(part.decode())
+        except json.JSONDecodeError as error:
+            self._w.fail(start + len(part.decode()[: error.pos].encode()), error.msg)
+        except RecursionError:
+            return Bad("lists or objects are nested too deeply")
+        except ValueError as error:
+            return Bad(f"a number cannot be read ({str(error).partition(';')[0]})")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_QUOTE, _BACKSLASH, _OPEN, _CLOSE = b'"\\{}'
+_QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COMMA = b'"\\{},'
 _FOLD = 0x20  # turns [ into { and ] into }
 
 
@@ -40,6 +40,18 @@ def element_ends(part: bytes) -> Ends:
     if len(below):
         brackets, depth = brackets[: below[0]], depth[: below[0]]
     return Ends(brackets[depth == 0] + 1, stop)
+
+
+def split_elements(part: bytes) -> list[tuple[int, bytes]]:
+    """The texts between the commas of a list without its own brackets, each with its position."""
+    signs = np.frombuffer(part, np.uint8)
+    folded = signs | _FOLD
+    found = np.flatnonzero((folded == _OPEN) | (folded == _CLOSE) | (signs == _COMMA))
+    found = found[np.searchsorted(_quotes(signs), found) % 2 == 0]
+    depth = np.cumsum(np.where(signs[found] == _COMMA, 0, np.where(folded[found] == _OPEN, 1, -1)))
+    cuts = found[(signs[found] == _COMMA) & (depth == 0)].tolist()
+    starts = [0, *(cut + 1 for cut in cuts)]
+    return [(start, part[start:end]) for start, end in zip(starts, [*cuts, len(part)], strict=True)]
 
 
 def _quotes(signs: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -18,9 +18,15 @@ def read_classes(path: str) -> tuple[DatasetClass, ...]:
 
     Raises:
         InputError: if it cannot be read.
-        FormatError: if it is empty, or a class stands there twice.
+        FormatError: if it is empty or no UTF-8, or a class stands there twice.
     """
-    lines = storage.text_of(path, "list of classes").splitlines()
+    data = storage.read_source(path, "list of classes")
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        odd = data[error.start : error.end]
+        raise FormatError(f"{path} line {line}: {odd!r} is no UTF-8; write it again") from error
     cells = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
     indexed = len(cells) > 1 and len(cells[1][1]) > 1 and cells[1][1][0].strip().isdecimal()
     if indexed and not cells[0][1][0].strip().isdecimal():

@@ -2,7 +2,8 @@
 
 Images stand in the order of their shards and keys, the rows of an image in the order of the files. Of several rows with
 the same image, label and source (and the same verdict of people) the one with the highest confidence stays, the first
-of equals.
+of equals. Where images have ids of their own, the first row that names the image's file says which it is: what others
+say of another file is not said of this image, and they are rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from pipelines.label_rows.blocks import column
-from pipelines.label_rows.layout import DUPLICATE, GOOD
+from pipelines.label_rows.layout import BAD_ROW, DUPLICATE, GOOD, NO_IMAGE, NOT_UTF8, OTHER_IMAGE
 
 pc: Any = pyarrow.compute
 Numbers = NDArray[Any]
@@ -30,10 +31,11 @@ class Decided:
         rows: of `BLOCK_SCHEMA`, as they came: strings are moved once, when it is known which stay.
         order: the row in `rows` at each position.
         image: number of each row's image, from 0, ascending.
-        fault: duplicates among them.
+        fault: duplicates and rows of other images among them.
         confidence: as in the file.
         people: whether the row's source are people.
         first: the first row of each image.
+        named: the row of each image that says where its file is: the first that can, else the first.
     """
 
     rows: pa.Table
@@ -43,6 +45,7 @@ class Decided:
     confidence: NDArray[np.float64]
     people: NDArray[np.bool_]
     first: NDArray[np.int64]
+    named: NDArray[np.int64]
 
     def take(self, positions: NDArray[np.int64], *names: str) -> pa.Table:
         """Columns of some rows."""
@@ -72,18 +75,39 @@ def decide(rows: pa.Table, shards: int, people: tuple[str, ...] = ()) -> Decided
     by_people = np.zeros(len(high), bool)
     if people:
         by_people = pc.is_in(rows["source"], value_set=pa.array(people)).to_numpy()[order]
-    fault = column(rows, "fault")[order]
+    fault = column(rows, "fault")[order].copy()
+    image, first = np.cumsum(new) - 1, np.flatnonzero(new)
+    named = _name(rows, order, image, first, fault)
     decided = Decided(
         rows=rows,
         order=order,
-        image=np.cumsum(new) - 1,
+        image=image,
         fault=fault,
         confidence=column(rows, "confidence")[order],
         people=by_people,
-        first=np.flatnonzero(new),
+        first=first,
+        named=named,
     )
     fault[duplicates(decided)] = DUPLICATE
     return decided
+
+
+def _name(rows: pa.Table, order: Numbers, image: Numbers, first: Numbers, fault: Numbers) -> NDArray[np.int64]:
+    """The rows that name the images' files; good rows that name another file get the fault `OTHER_IMAGE`."""
+    if rows["uri"].null_count == len(rows):
+        return first
+    uri = pc.coalesce(rows["uri"], rows["image_id"])
+    again = np.flatnonzero(image[1:] == image[:-1])
+    before, behind = (uri.take(pa.array(order[at])) for at in (again, again + 1))
+    if pc.all(pc.equal(before, behind), min_count=0).as_py():
+        return first
+    code = _codes(uri)[0][order]
+    says = np.flatnonzero(~np.isin(fault, (NO_IMAGE, NOT_UTF8, BAD_ROW)))
+    images, at = np.unique(image[says], return_index=True)
+    named = first.copy()
+    named[images] = says[at]
+    fault[(fault == GOOD) & (code != code[named[image]])] = OTHER_IMAGE
+    return named
 
 
 def duplicates(decided: Decided) -> NDArray[np.int64]:

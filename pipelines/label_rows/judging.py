@@ -3,10 +3,13 @@
 no image, no label                       `label:no_image`, `label:no_label`
 confidence NaN, outside 0 to 1, no number; of people neither 0 nor 1     `label:bad_confidence`
 confidence below --min-confidence        `label:low_confidence`; never of rows of people
+image, label or source that is no UTF-8  `label:not_utf8`; the cell is emptied, so that it is taken for no other
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,16 +24,23 @@ from pipelines.label_rows.layout import (
     LOW_CONFIDENCE,
     NO_IMAGE,
     NO_LABEL,
+    NOT_UTF8,
     Columns,
     Layout,
 )
 
 pc: Any = pyarrow.compute
+NONE_SPOILED: Mapping[int, str] = MappingProxyType({})
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|NaN|inf)\s*$"
 
 
 def judge(
-    columns: Columns, layout: Layout, found: dict[str, pa.Array], lines: pa.Array, unnamed: str = ""
+    columns: Columns,
+    layout: Layout,
+    found: dict[str, pa.Array],
+    lines: pa.Array,
+    unnamed: str = "",
+    spoiled: Mapping[int, str] = NONE_SPOILED,
 ) -> pa.RecordBatch:
     """The batch of rows given as columns by name.
 
@@ -40,17 +50,19 @@ def judge(
         found: the columns, of any type.
         lines: number of each row in its file.
         unnamed: begins the ids of images that have no column: the file's name.
+        spoiled: rows that could not be taken apart, and why, by their positions.
     """
     rows = len(lines)
-    label = as_text(found[columns.label])
-    image_id = as_text(found[columns.id]) if columns.id else _numbered(unnamed, lines)
+    odd: dict[int, str] = {}
+    label = as_text(found[columns.label], odd)
+    image_id = as_text(found[columns.id], odd) if columns.id else _numbered(unnamed, lines)
     uri: pa.Array = pa.nulls(rows, pa.string())
     if columns.uri_pattern:
         before, _, after = columns.uri_pattern.partition("{id}")
         uri = pc.binary_join_element_wise(before, image_id, after, "")
     elif columns.image and columns.image != columns.id:
-        uri = as_text(found[columns.image])
-    source = as_text(found[columns.source]) if columns.source else _constant(layout.source, rows)
+        uri = as_text(found[columns.image], odd)
+    source = as_text(found[columns.source], odd) if columns.source else _constant(layout.source, rows)
     confidence, unread = _confidence(found.get(columns.confidence), rows)
     fault = np.zeros(rows, np.uint8)
     low = confidence < layout.min_confidence
@@ -63,20 +75,28 @@ def judge(
     fault[bad] = BAD_CONFIDENCE
     fault[_empty(label)] = NO_LABEL
     fault[_empty(image_id)] = NO_IMAGE
+    if not uri.null_count and not layout.bytes:
+        fault[_empty(uri)] = NO_IMAGE
+    for code, positions in ((NOT_UTF8, odd), (BAD_ROW, spoiled)):
+        if positions:
+            fault[list(positions)] = code
+    odd = {**odd, **spoiled}
     texts: pa.Array = pa.nulls(rows, pa.string())
     if fault.any():
         at = np.flatnonzero((fault == BAD_CONFIDENCE) | (fault == LOW_CONFIDENCE))
         told: list[str | None] = [None] * rows
         for i in at.tolist():
             told[i] = unread.get(i) or f"{confidence[i]:g}"
+        for i, text in odd.items():
+            told[i] = text
         texts = pa.array(told, pa.string())
     return pa.RecordBatch.from_arrays(
         [image_id, uri, label, pa.array(confidence), source, lines, pa.array(fault), texts], schema=BATCH_SCHEMA
     )
 
 
-def bad_rows(lines: list[int], texts: list[str]) -> pa.RecordBatch:
-    """A batch of rows that could not be taken apart."""
+def bad_rows(lines: list[int], texts: list[str], fault: int = BAD_ROW) -> pa.RecordBatch:
+    """A batch of rows that could not be taken apart; the texts say why."""
     rows = len(lines)
     empty = _constant("", rows)
     columns = [
@@ -86,7 +106,7 @@ def bad_rows(lines: list[int], texts: list[str]) -> pa.RecordBatch:
         pa.array([1.0] * rows),
         empty,
         pa.array(lines, pa.int64()),
-        pa.array([BAD_ROW] * rows, pa.uint8()),
+        pa.array([fault] * rows, pa.uint8()),
         pa.array(texts, pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=BATCH_SCHEMA)
@@ -97,21 +117,45 @@ def is_good(batch: pa.RecordBatch) -> pa.Array:
     return pc.equal(batch["fault"], GOOD)
 
 
-def as_text(column: pa.Array) -> pa.Array:
-    """A column as strings without nulls; numbers as people write them."""
+def as_text(column: pa.Array, odd: dict[int, str]) -> pa.Array:
+    """A column as strings without nulls; numbers as people write them.
+
+    Args:
+        column: of any type that has a text.
+        odd: takes up what is no UTF-8, by row; those cells are empty.
+    """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # a Parquet file may hold any bytes in them
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            column = column.view(pa.binary() if pa.types.is_string(kind) else pa.large_binary())
+    if _is_bytes(column.type):
         try:
             column = column.cast(pa.string())
-        except pa.ArrowInvalid:  # bytes that are no UTF-8
-            texts = [value if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()]
+        except pa.ArrowInvalid:
+            texts = [_text(value) for value in column.to_pylist()]
+            odd.update((i, repr(column[i].as_py()[:40])) for i, text in enumerate(texts) if text is None)
             column = pa.array(texts, pa.string())
     elif not pa.types.is_string(column.type):
         column = column.cast(pa.string())
     return column.fill_null("") if column.null_count else column
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _text(value: bytes | None) -> str | None:
+    """None for what is no UTF-8."""
+    try:
+        return "" if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _constant(text: str, rows: int) -> pa.Array:
@@ -136,6 +180,12 @@ def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.d
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
     unread: dict[int, str] = {}
+    if _is_bytes(column.type):
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowInvalid:  # no number either
+            texts = [value if value is None else value.decode("utf-8", "replace") for value in column.to_pylist()]
+            column = pa.array(texts, pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         try:
             column = column.cast(pa.float64())
@@ -146,5 +196,5 @@ def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.d
                 unread[i] = repr(texts[i].as_py()[:40])
             column = pc.utf8_trim_whitespace(pc.if_else(number, texts, "nan")).cast(pa.float64())
     else:
-        column = column.cast(pa.float64())
-    return column.fill_null(np.nan).to_numpy(zero_copy_only=False), unread
+        column = column.cast(pa.float64(), safe=False)  # integers beyond 2^53 are no confidences, however rounded
+    return column.fill_null(np.nan).to_numpy(zero_copy_only=False) + 0.0, unread  # -0.0 is 0.0

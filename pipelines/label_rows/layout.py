@@ -26,6 +26,7 @@ BATCH_SCHEMA = pa.schema(
     ]
 )
 GOOD, BAD_ROW, NO_IMAGE, NO_LABEL, BAD_CONFIDENCE, LOW_CONFIDENCE, DUPLICATE, UNKNOWN_CLASS = range(8)
+NOT_UTF8, OTHER_IMAGE = 8, 9
 FAULTS = {
     BAD_ROW: "label:bad_row",
     NO_IMAGE: "label:no_image",
@@ -34,6 +35,8 @@ FAULTS = {
     LOW_CONFIDENCE: "label:low_confidence",
     DUPLICATE: "label:duplicate",
     UNKNOWN_CLASS: "label:unknown_class",
+    NOT_UTF8: "label:not_utf8",
+    OTHER_IMAGE: "label:other_image",
 }
 FORMATS = ("parquet", "csv", "tsv", "tencent")
 _BY_ENDING = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "tsv", ".txt": "tencent"}
@@ -110,7 +113,8 @@ def find_columns(path: str, names: Sequence[str], layout: Layout) -> Columns:
     """The columns of a file whose header is `names`.
 
     Raises:
-        FormatError: if one that was asked for, or is needed, is missing; with those that are there.
+        FormatError: if one that was asked for, or is needed, is missing or stands there twice; with those that are
+            there.
     """
 
     def column(role: str, wanted: str, option: str, needed: bool) -> str:
@@ -131,7 +135,7 @@ def find_columns(path: str, names: Sequence[str], layout: Layout) -> Columns:
     image = column("image", layout.image, "--image-column", not (identity or layout.bytes))
     if layout.bytes and not layout.image:
         image = identity
-    return Columns(
+    found = Columns(
         image=image or identity,
         id=identity or image,
         label=label,
@@ -140,3 +144,7 @@ def find_columns(path: str, names: Sequence[str], layout: Layout) -> Columns:
         uri_pattern=layout.uri_pattern or ("{id}.jpg" if is_open_images else ""),
         people=layout.people or (OPEN_IMAGES_PEOPLE if is_open_images else ()),
     )
+    for name in (*found.names(), layout.bytes.partition(".")[0]):
+        if name and list(names).count(name) > 1:
+            raise FormatError(f"{path}: column {name!r} stands there twice; rename one. Found {', '.join(names)[:200]}")
+    return found

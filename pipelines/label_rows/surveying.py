@@ -1,9 +1,10 @@
-"""A first look at the files: digests, labels, and about how many images there are. Two columns are read."""
+"""A first look at the files: digests, labels, confidences of 0, and about how many images there are."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ import pyarrow.compute
 
 from pipelines.files import storage
 from pipelines.label_rows.classes import MOST
-from pipelines.label_rows.layout import Layout
-from pipelines.label_rows.tables import table_batches, table_pieces
+from pipelines.label_rows.layout import GOOD, Layout
+from pipelines.label_rows.tables import file_columns, table_batches, table_pieces
 from pipelines.statistics.sketches import distinct, smallest
 from pipelines.statistics.string_hash import hash_strings
 from schemas.errors import FormatError, InputError
@@ -24,11 +25,19 @@ SKETCH = 1 << 14  # hashes: exact up to as many images, and within 1 % or so bey
 
 
 class Look(NamedTuple):
-    """What was seen: rows, images (an estimate where there are many), and the labels."""
+    """What was seen.
+
+    Attributes:
+        rows: how many.
+        images: how many; an estimate where there are many.
+        labels: all that stand there.
+        zeros: by source, good rows with confidence 0.
+    """
 
     rows: int
     images: int
     labels: set[str]
+    zeros: Mapping[str, int]
 
 
 def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
@@ -44,10 +53,13 @@ def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
     """
     sketch = np.empty(0, np.uint64)
     found: set[str] = set()
+    zeros: Counter[str] = Counter()
     rows = 0
     for path in paths:
+        doubtful = bool(file_columns(path, layout).confidence) and not layout.min_confidence
+        roles = ("id", "label", "confidence") if doubtful else ("id", "label") if labels else ("id",)
         for piece in table_pieces(path, layout):
-            for batch in table_batches(path, piece, layout, ("id", "label") if labels else ("id",)):
+            for batch in table_batches(path, piece, layout, roles):
                 rows += len(batch)
                 hashes = hash_strings(_once_a_run(batch["image_id"]))
                 if len(sketch) == SKETCH:
@@ -55,10 +67,24 @@ def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
                 sketch = smallest(np.concatenate([sketch, hashes]), SKETCH)
                 if labels:
                     found.update(pc.unique(batch["label"]).to_pylist())
+                if doubtful:
+                    zero = pc.and_(pc.equal(batch["confidence"], 0), pc.equal(batch["fault"], GOOD))
+                    zeros.update(batch["source"].filter(zero).to_pylist())
                 if len(found) > MOST:
                     raise FormatError(f"{path}: more than {MOST} labels; is --label-column the column of labels?")
     found.discard("")
-    return Look(rows, distinct(sketch, SKETCH)[0], found)
+    return Look(rows, distinct(sketch, SKETCH)[0], found, dict(sorted(zeros.items())))
+
+
+def zero_notes(zeros: Mapping[str, int], people: Sequence[str]) -> Iterator[str]:
+    """What the plan says of confidences of 0 that no people gave: they may be meant as absence."""
+    for source, rows in zeros.items():
+        if source in people:
+            continue
+        told = "1 row" if rows == 1 else f"{rows:,} rows"
+        whose, name = (f" of {source!r}", source) if source else (" without a source", "NAME")
+        named = f"--people {name}" if source else f"--source {name} --people {name}"
+        yield f"{told}{whose} with confidence 0 will say present, with confidence 0; if 0 means absent, give {named}"
 
 
 def _once_a_run(column: pa.Array) -> pa.Array:

@@ -23,7 +23,7 @@ from pipelines.files import storage
 from pipelines.files.csv_ranges import Range, first_line, parse_range, ranges, read_range
 from pipelines.files.faults import StorageError
 from pipelines.label_rows.judging import bad_rows, judge
-from pipelines.label_rows.layout import Columns, Layout, find_columns, format_of
+from pipelines.label_rows.layout import NOT_UTF8, Columns, Layout, find_columns, format_of
 from schemas.errors import FormatError, InputError
 
 pc: Any = pyarrow.compute
@@ -68,16 +68,41 @@ def file_columns(path: str, layout: Layout) -> Columns:
     return find_columns(path, _header(path, kind), layout)
 
 
+def check_bytes_column(path: str, name: str) -> None:
+    """See that a Parquet file has the column of images, or the field of one (`image.bytes`).
+
+    Raises:
+        FormatError: if there is none, with those that are there; or if it holds no bytes.
+    """
+    with _parquet(path) as file:
+        schema = file.schema_arrow
+    there = [f"{field.name}.{inner}" for field in schema if pa.types.is_struct(field.type) for inner in _fields(field)]
+    there = [*schema.names, *there]
+    if name not in there:
+        raise FormatError(f"{path}: no column {name!r} (--bytes-column); found {', '.join(there)[:200]}")
+    head, _, inner = name.partition(".")
+    kind = schema.field(name).type if name in schema.names else schema.field(head).type.field(inner).type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        found = ", ".join(there)[:200]
+        raise FormatError(f"{path}: --bytes-column {name!r} holds {kind}; expected bytes. Found {found}")
+
+
+def _fields(field: pa.Field) -> list[str]:
+    return [field.type.field(number).name for number in range(field.type.num_fields)]
+
+
 def table_batches(path: str, piece: str, layout: Layout, only: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """The rows of a piece as batches of `BATCH_SCHEMA`.
 
     Args:
-        only: roles of the columns that are looked at, of "id" and "label"; the others are as if they were not there.
+        only: roles of the columns that are looked at, of "id", "label" and, with its source and not without the label,
+            "confidence"; the others are as if they were not there.
     """
     columns = file_columns(path, layout)
     if only:
         label = columns.label if "label" in only else columns.id
-        columns = Columns(image=columns.id, id=columns.id, label=label)
+        confidence, source = (columns.confidence, columns.source) if "confidence" in only else ("", "")
+        columns = Columns(image=columns.id, id=columns.id, label=label, confidence=confidence, source=source)
     kind = format_of(path, layout)
     if kind == "parquet":
         try:
@@ -113,41 +138,78 @@ def _parquet_batches(path: str, piece: str, columns: Columns, layout: Layout) ->
         for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns.names(), use_threads=False):
             lines: pa.Array = pa.array(np.arange(line, line + len(batch)))
             line += len(batch)
-            found = dict(zip(batch.schema.names, batch.columns, strict=True))
-            if pa.types.is_list(found[columns.label].type) or pa.types.is_large_list(found[columns.label].type):
-                found, lines = _spread(path, found, lines, columns)
-            yield judge(columns, layout, found, lines, name)
+            found = {name: _listed(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+            spoiled: dict[int, str] = {}
+            if _is_list(found[columns.label].type):
+                found, lines, spoiled = _spread(found, lines, columns)
+            yield judge(columns, layout, found, lines, name, spoiled)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _listed(column: pa.Array) -> pa.Array:
+    """Lists of a fixed size as lists."""
+    if not pa.types.is_fixed_size_list(column.type):
+        return column
+    return column.cast(pa.list_(column.type.value_type))
 
 
 def _spread(
-    path: str, found: dict[str, pa.Array], lines: pa.Array, columns: Columns
-) -> tuple[dict[str, pa.Array], pa.Array]:
-    """Lists in the cells to rows of their own; an empty list is one row without label."""
-    labels = found[columns.label]
-    empty = pc.equal(pc.fill_null(pc.list_value_length(labels), 0), 0)
-    counts = pc.fill_null(pc.list_value_length(labels), 0).to_numpy(zero_copy_only=False)
+    found: dict[str, pa.Array], lines: pa.Array, columns: Columns
+) -> tuple[dict[str, pa.Array], pa.Array, dict[int, str]]:
+    """Lists in the cells to rows of their own; an empty list is one row without label.
+
+    Returns:
+        The columns, the number of each row in its file, and the rows whose lists differ in length, one each.
+    """
+    counts = _lengths(found[columns.label])
+    differ: dict[int, str] = {}
+    for name, column in found.items():
+        if _is_list(column.type):
+            lengths = _lengths(column)
+            for i in np.flatnonzero(lengths != counts).tolist():
+                differ.setdefault(i, f"{counts[i]} of {columns.label!r} and {lengths[i]} of {name!r}")
+    if differ:
+        good = np.ones(len(lines), bool)
+        good[list(differ)] = False
+        found = {name: _nulled(column, good) if _is_list(column.type) else column for name, column in found.items()}
+        counts = np.where(good, counts, 0)
     at = np.repeat(np.arange(len(lines)), np.maximum(counts, 1))
     spread: dict[str, pa.Array] = {}
-    no_label = np.flatnonzero(empty.to_numpy(zero_copy_only=False)[at])
+    no_label = np.flatnonzero((counts == 0)[at])
     for name, column in found.items():
-        if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        if not _is_list(column.type):
             spread[name] = column.take(pa.array(at))
             continue
-        if not pc.all(pc.equal(pc.fill_null(pc.list_value_length(column), 0), pa.array(counts))).as_py():
-            raise FormatError(f"{path}: lists of {name!r} and {columns.label!r} differ in length in a row")
         flat = pc.list_flatten(column)
         positions = np.arange(len(at)) - np.searchsorted(no_label, np.arange(len(at)))
         valid = np.ones(len(at), bool)
         valid[no_label] = False
         spread[name] = flat.take(pa.array(positions, pa.int64(), mask=~valid))
-    return spread, lines.take(pa.array(at))
+    first = np.searchsorted(at, list(differ)).tolist()
+    return spread, lines.take(pa.array(at)), dict(zip(first, differ.values(), strict=True))
+
+
+def _lengths(column: pa.Array) -> Any:
+    return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+
+
+def _nulled(column: pa.Array, kept: Any) -> pa.Array:
+    """Lists, those that are not kept as nulls."""
+    return column.take(pa.array(np.arange(len(column)), pa.int64(), mask=~kept))
 
 
 def _header(path: str, kind: str) -> list[str]:
     import csv
 
     line = first_line(path, "label rows").decode("utf-8", "replace")
-    return next(csv.reader([line], delimiter="\t" if kind == "tsv" else ","), [])
+    try:
+        return next(csv.reader([line], delimiter="\t" if kind == "tsv" else ","), [])
+    except csv.Error as error:
+        told = "lines that end in CR alone" if "\r" in line else str(error)
+        raise FormatError(f"{path} line 1: {told}; expected lines that end in LF or CRLF; write it again") from error
 
 
 def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind: str) -> Iterator[pa.RecordBatch]:
@@ -174,14 +236,14 @@ def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind
     at = {name: f"c{names.index(name)}" for name in columns.names()}
     convert = pa_csv.ConvertOptions(
         include_columns=list(dict.fromkeys(at.values())),
-        column_types=dict.fromkeys(at.values(), pa.string()),
+        column_types=dict.fromkeys(at.values(), pa.binary()),
         strings_can_be_null=False,
     )
-    try:
+    if data.isascii() or _is_text(data):
         table = pa_csv.read_csv(pa.BufferReader(data), read, parse, convert)
-    except pa.ArrowInvalid:  # bytes that are no UTF-8
-        bad.clear()
-        table = pa_csv.read_csv(pa.BufferReader(data.decode("utf-8", "replace").encode()), read, parse, convert)
+    else:  # Arrow cannot hand over a bad row that is no UTF-8: each byte as a character
+        table = _as_bytes(pa_csv.read_csv(pa.BufferReader(data.decode("latin-1").encode()), read, parse, convert))
+        bad = [(number, text.encode("latin-1").decode("utf-8", "backslashreplace")) for number, text in bad]
     numbers = np.arange(1, len(table) + len(bad) + 1)
     numbers = np.delete(numbers, [number - 1 for number, _ in bad])
     lines = pa.array(numbers + (line - 1))
@@ -193,7 +255,22 @@ def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind
     yield judge(columns, layout, texts, lines)
     told = [(number, text) for number, text in bad if text.strip()]
     if told:
-        yield bad_rows([line - 1 + number for number, _ in told], [text[:80] for _, text in told])
+        texts_told = [f"cells do not fit the header: {text[:80]}" for _, text in told]
+        yield bad_rows([line - 1 + number for number, _ in told], texts_told)
+
+
+def _as_bytes(table: pa.Table) -> pa.Table:
+    """Cells whose bytes were taken for characters, as the bytes they were."""
+    cells = ([value.decode().encode("latin-1") for value in column.to_pylist()] for column in table.columns)
+    return pa.table([pa.array(values, pa.binary()) for values in cells], names=table.column_names)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _blank_lines(data: bytes) -> list[int]:
@@ -204,7 +281,13 @@ def _blank_lines(data: bytes) -> list[int]:
 
 
 def _tencent_batches(path: str, found: Range, columns: Columns, layout: Layout) -> Iterator[pa.RecordBatch]:
-    text = read_range(path, found).decode("utf-8", "replace").replace("\r\n", "\n").removesuffix("\n")
+    data = read_range(path, found)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text, lines, texts = _without_odd_lines(data)
+        yield bad_rows([found.line + at for at in lines], texts, NOT_UTF8)
+    text = text.replace("\r\n", "\n").removesuffix("\n")
     if not text:
         return
     whole = pc.split_pattern(pa.array([text]), "\n").values
@@ -235,6 +318,21 @@ def _tencent_batches(path: str, found: Range, columns: Columns, layout: Layout) 
             empty = {"image": images.take(pa.array(alone)), "label": pa.array([""] * len(alone))}
             empty["confidence"] = pa.array(["1"] * len(alone))
             yield judge(columns, layout, empty, pa.array(lines[alone]))
+
+
+def _without_odd_lines(data: bytes) -> tuple[str, list[int], list[str]]:
+    """A text whose lines that are no UTF-8 are empty; their numbers from 0, and what stands there."""
+    parts = data.split(b"\n")
+    odd: list[int] = []
+    for number, part in enumerate(parts):
+        try:
+            part.decode()
+        except UnicodeDecodeError:
+            odd.append(number)
+    told = [repr(parts[number][:80]) for number in odd]
+    for number in odd:
+        parts[number] = b""
+    return b"\n".join(parts).decode(), odd, told
 
 
 def _pair() -> pa.Scalar:

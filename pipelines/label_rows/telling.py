@@ -18,6 +18,8 @@ from pipelines.label_rows.layout import (
     LOW_CONFIDENCE,
     NO_IMAGE,
     NO_LABEL,
+    NOT_UTF8,
+    OTHER_IMAGE,
     UNKNOWN_CLASS,
 )
 from pipelines.rows import ImageRow, LabelRow, Member, Rejected, Row
@@ -59,10 +61,11 @@ def rejected_rows(decided: Decided, told: Told, numbers: np.ndarray | None = Non
     bad = np.flatnonzero(decided.fault != GOOD)
     if not len(bad):
         return
-    rows = decided.take(bad, "image_id", "label", "source", "confidence", "file", "line", "found")
+    rows = decided.take(bad, "image_id", "label", "source", "confidence", "file", "line", "found", "uri")
     texts = (values.to_pylist() for values in rows.columns)
-    for i, image_id, label, source, confidence, file, line, found in zip(bad.tolist(), *texts, strict=True):
+    for i, image_id, label, source, confidence, file, line, found, uri in zip(bad.tolist(), *texts, strict=True):
         fault = int(decided.fault[i])
+        found = uri if fault == OTHER_IMAGE else found
         record = image_id if numbers is None or fault != UNKNOWN_CLASS else f"{image_id}#label{numbers[i]}"
         yield Rejected(
             kind="label",
@@ -82,7 +85,9 @@ def _found(fault: int, label: str, source: str, confidence: float, found: str | 
     if fault == DUPLICATE:
         return f"label {label!r}{f' of {source}' if source else ''} a second time; confidence {confidence:g}"
     return {
-        BAD_ROW: f"cells do not fit the header: {found}",
+        BAD_ROW: f"{found}",
+        NOT_UTF8: f"{found}, which is no UTF-8; write the table again in it",
+        OTHER_IMAGE: f"image {found!r}; the first row of its id says another",
         NO_IMAGE: "the image is empty",
         NO_LABEL: "the label is empty",
         UNKNOWN_CLASS: f"class {label!r}",
@@ -106,14 +111,14 @@ def image_rows(decided: Decided, told: Told, people: Sequence[str]) -> Iterator[
     files: list[int] = column(rows, "file").tolist()
     fault, by_people = decided.fault.tolist(), decided.people.tolist()
     ends = [*decided.first[1:].tolist(), len(ids)]
-    for first, end in zip(decided.first.tolist(), ends, strict=True):
+    for first, named, end in zip(decided.first.tolist(), decided.named.tolist(), ends, strict=True):
         if not ids[first]:
             continue
-        uri: str = uris[first] or ids[first]
+        uri: str = uris[named] or ids[named]
         member = None
         if told.bytes_column:
-            uri = told.image_files[files[first]]
-            member = Member(lines[first] - 1, 0, f"parquet:{told.bytes_column}")
+            uri = told.image_files[files[named]]
+            member = Member(lines[named] - 1, 0, f"parquet:{told.bytes_column}")
         kept = tuple(
             LabelRow(
                 class_key=labels[i],
@@ -136,5 +141,5 @@ def image_rows(decided: Decided, told: Told, people: Sequence[str]) -> Iterator[
             filename=ids[first].rsplit("/", 1)[-1] if member else "",
             has_boxes=False,
             labels=kept,
-            provenance=told.names[files[first]],
+            provenance=told.names[files[named]],
         )

@@ -129,10 +129,10 @@ def tables(
     has_kept = np.zeros(len(decided.first), bool)
     has_kept[image[kept]] = True
     nameless = pc.equal(pc.binary_length(decided.rows["image_id"]), 0).to_numpy()[decided.order[decided.first]]
-    lost = decided.first[~has_kept & ~nameless]
+    lost = decided.named[~has_kept & ~nameless]
     rejects = _rejects(decided, told, numbers, lost)
     annotations = _annotations(decided, job, kept, code[kept], bool(people))
-    return annotations, _index(decided, told, decided.first[has_kept]), rejects, int((~nameless).sum())
+    return annotations, _index(decided, told, decided.named[has_kept]), rejects, int((~nameless).sum())
 
 
 def _numbers(image: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -173,8 +173,8 @@ def _annotations(
     return pa.table(said)
 
 
-def _index(decided: Decided, told: Told, first: NDArray[np.int64]) -> pa.Table:
-    rows = decided.take(first, "image_id", "uri", "file")
+def _index(decided: Decided, told: Told, named: NDArray[np.int64]) -> pa.Table:
+    rows = decided.take(named, "image_id", "uri", "file")
     provenance = pa.array(told.names, pa.string()).take(pa.array(column(rows, "file")))
     uri = pc.coalesce(rows["uri"], rows["image_id"])
     return pa.table({"image_id": rows["image_id"], "uri": uri, "provenance": provenance})

@@ -83,9 +83,13 @@ def read_header(path: str, kind: Kind) -> Header:
         FormatError: if it is of another kind, or a column is missing.
     """
     line = first_line(path, f"{kind} file")
-    names = [name.strip() for name in next(csv.reader([line.decode("utf-8", "replace")]), [])]
-    names = [SPELLINGS.get(name, name) for name in names]
     where = f"{path} line 1"
+    try:
+        names = [name.strip() for name in next(csv.reader([line.decode("utf-8", "replace")]), [])]
+    except csv.Error as error:
+        told = "lines that end in CR alone" if b"\r" in line else str(error)
+        raise FormatError(f"{where}: {told}; expected CSV with lines that end in LF or CRLF; write it again") from error
+    names = [SPELLINGS.get(name, name) for name in names]
     is_kind = kind_of(names)
     if is_kind in _REFUSED:
         raise FormatError(f"{where}: a file of {is_kind}: {_REFUSED[is_kind]}; leave it out")

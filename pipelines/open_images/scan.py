@@ -83,6 +83,15 @@ def _stretches(path: str, header: Header) -> Iterator[tuple[bytes, list[str], li
         if body.strip():
             table = pa_csv.read_csv(pa.BufferReader(body), read, parse, convert)
             for name, column in columns.items():
-                texts[name] = [value.decode("utf-8", "replace") for value in table[column].unique().to_pylist()]
+                texts[name] = list(_texts(table[column].unique().to_pylist()))
         with_mark = data if found.start or len(data) == found.end else BOM + data
         yield with_mark, texts["ImageID"], texts["LabelName"]
+
+
+def _texts(values: list[bytes]) -> Iterator[str]:
+    """Those that are UTF-8; the rows of others become rejects (`pipelines.open_images.csv_rows`)."""
+    for value in values:
+        try:
+            yield value.decode()
+        except UnicodeDecodeError:
+            continue

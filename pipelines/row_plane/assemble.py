@@ -40,11 +40,11 @@ from schemas.tfds import tfds_files
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The manifest, whether it was there already, and how many records were copied as they are."""
+    """The manifest, whether it was there already, and how many records are as they were, None if it was there."""
 
     manifest: Manifest
     was_complete: bool = False
-    copied: int = 0
+    copied: int | None = None
 
 
 class ReadRows(beam.DoFn):
@@ -111,10 +111,10 @@ def make_job(dataset: str, out: str, *, shards: int = 0, seed: int = 0) -> Assem
         InputError, FormatError: the dataset cannot be read, or its shards are gone or have changed.
     """
     rows = open_rows(dataset)
-    rows.check_shards()
     if not 0 <= shards <= 99_999:
         raise ConfigError(f"--shards is {shards}; expected 1 to 99999, or 0 for one per {IMAGES_PER_SHARD} images")
     refuse_inputs_as_output(out, [rows])
+    rows.check_shards()
     shards = shards or max(1, -(-rows.manifest.counts.images_written // IMAGES_PER_SHARD))
     decides = [versions()["records"], rows.manifest_file.sha256, rows.manifest.split, shards, seed]
     return AssembleJob(

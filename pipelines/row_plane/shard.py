@@ -148,7 +148,8 @@ class _OpenShard:
         except FormatError as error:
             self._reject(image, annotations, str(error))
             return b""
-        written = framed if record == old else frame(encode_record(record))  # numbers of 32 bits may have had 64 in rows
+        # rows may have numbers of 64 bits that a record has in 32: what is not equal may still be the same bytes
+        written = framed if record == old else frame(encode_record(record))
         self._copied += written == framed
         framed = written
         self._crc.update(framed)

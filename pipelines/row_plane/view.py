@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 
 from pipelines.files import storage
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
-from schemas.dataset_files import open_dataset_files, shard_path
+from schemas.dataset_files import shard_path
 from schemas.errors import ConfigError, FormatError, InputError
 from schemas.manifest import MANIFEST_NAME, Manifest, SourceFile
+from schemas.table_checks import open_checked
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
 
@@ -166,17 +167,25 @@ class Rows:
         """Path of the file that the index calls `shard`."""
         return _resolved(self.path, shard)
 
-    def check_shards(self) -> None:
-        """See that the files which hold the records are there and have not changed, as far as sizes tell.
+    def check_records(self) -> None:
+        """See that there are records.
 
         Raises:
-            InputError: naming the first that is missing or has another size, or saying that there are none.
+            InputError: if there are rows only.
         """
         if self.rows_only:
             raise InputError(
                 f"{self.path} holds rows and no pixels (`wordtree convert labels --rows-only`); convert it without "
                 "that option"
             )
+
+    def check_shards(self) -> None:
+        """See that the files which hold the records are there and have not changed, as far as sizes tell.
+
+        Raises:
+            InputError: naming the first that is missing or has another size, or saying that there are none.
+        """
+        self.check_records()
         for entry in self.manifest.shards:
             path = self.shard_file(entry.name)
             size = storage.size_of(path)
@@ -191,9 +200,9 @@ def open_rows(path: str) -> Rows:
 
     Raises:
         InputError: it is missing, or has no manifest, which means that it is not complete.
-        FormatError: the manifest is damaged.
+        FormatError: the manifest is damaged, or the tables do not hold what it says, see `schemas.table_checks`.
     """
-    files = open_dataset_files(path)
+    files = open_checked(path, every_column=True)
     name = storage.join(files.path, MANIFEST_NAME)
     data = storage.read_bytes(name)
     return Rows(

@@ -17,7 +17,16 @@ import msgspec
 
 from pipelines.coco.captions import read_captions
 from pipelines.coco.entries import MADE_FROM, OTHER_FILES
-from pipelines.coco.head import Head, categories_of, classes_of, ids_of, parse_categories, read_head, repeated_names
+from pipelines.coco.head import (
+    Head,
+    categories_of,
+    classes_of,
+    ids_of,
+    parse_categories,
+    read_head,
+    readable_values,
+    repeated_names,
+)
 from pipelines.coco.merging import merge_keypoints
 from pipelines.coco.panoptic import read_panoptic
 from pipelines.coco.reading import ImageFolder, read_instances
@@ -138,11 +147,14 @@ class Source(DatasetSource):
         for role, found in {main: head, **heads}.items():
             if found.more_fields:
                 notes.append(f"{self._path(role)}: annotations have fields that {role} files do not; they are left out")
-        told = dict(head.values)
+        told, changed = readable_values(head.values, path)
+        notes += changed
         if main != "annotations":
             told[MADE_FROM] = msgspec.Raw(msgspec.json.encode(main))
         if heads:
-            told[OTHER_FILES] = msgspec.Raw(msgspec.json.encode({role: other.values for role, other in heads.items()}))
+            values = {role: readable_values(other.values, self._path(role)) for role, other in heads.items()}
+            notes += [note for _, found in values.values() for note in found]
+            told[OTHER_FILES] = msgspec.Raw(msgspec.json.encode({role: found for role, (found, _) in values.items()}))
         files = (head.file, *(other.file for other in heads.values()))
         return Survey(len(head.image_ids), classes, files, head.image_ids, tuple(notes), msgspec.json.encode(told))
 

@@ -20,8 +20,8 @@ from pipelines.label_rows.blocks import collect, deal
 from pipelines.label_rows.classes import classes_of, read_classes
 from pipelines.label_rows.deciding import decide
 from pipelines.label_rows.layout import FORMATS, Layout, format_of
-from pipelines.label_rows.surveying import digest_file, image_ids, look
-from pipelines.label_rows.tables import file_columns, table_batches, table_pieces
+from pipelines.label_rows.surveying import digest_file, image_ids, look, zero_notes
+from pipelines.label_rows.tables import check_bytes_column, file_columns, table_batches, table_pieces
 from pipelines.label_rows.telling import Told, image_rows
 from pipelines.rows import Row
 from pipelines.sources.base import DatasetSource, Packing, Survey
@@ -59,7 +59,7 @@ class Source(DatasetSource):
             "--images",
             default="",
             metavar="ROOT",
-            help="what paths are relative to (default: the first table's folder)",
+            help="what paths are relative to (default: the folder of the table whose path sorts first)",
         )
         add(
             "--table-format",
@@ -108,7 +108,8 @@ class Source(DatasetSource):
             people=tuple(args.people),
             min_confidence=args.min_confidence,
         )
-        return cls(tuple(args.rows), args.images, args.classes, layout, args.rows_only)
+        # their order decides which of equal rows stays: it must not depend on how they were named (rule R5)
+        return cls(tuple(sorted(args.rows)), args.images, args.classes, layout, args.rows_only)
 
     @property
     def image_root(self) -> str:
@@ -126,12 +127,14 @@ class Source(DatasetSource):
         }
 
     def survey(self) -> Survey:
-        """Digests, classes and an estimate of the number of images; each table is read once, in two columns."""
+        """Digests, classes and an estimate of the number of images; tables are read once, in the columns that count."""
         files = [digest_file(path) for path in self.rows]
         for path in self.rows:
             file_columns(path, self.layout)
-            if self.layout.bytes and format_of(path, self.layout) != "parquet":
-                raise ConfigError(f"--bytes-column: {path!r} is no Parquet file")
+            if self.layout.bytes:
+                if format_of(path, self.layout) != "parquet":
+                    raise ConfigError(f"--bytes-column: {path!r} is no Parquet file")
+                check_bytes_column(path, self.layout.bytes)
         listed = read_classes(self.classes) if self.classes else ()
         seen = look(self.rows, self.layout, labels=not listed)
         if not seen.rows:
@@ -142,7 +145,11 @@ class Source(DatasetSource):
             images=max(seen.images, 1),
             classes=listed or classes_of(seen.labels),
             files=tuple(files),
-            notes=(f"{seen.rows} rows", *(("rows only: no image is read",) if self.rows_only else ())),
+            notes=(
+                "1 row" if seen.rows == 1 else f"{seen.rows} rows",
+                *(("rows only: no image is read",) if self.rows_only else ()),
+                *zero_notes(seen.zeros, self.people()),
+            ),
         )
 
     def image_ids(self) -> Iterable[str]:

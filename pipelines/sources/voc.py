@@ -141,8 +141,8 @@ class Source(DatasetSource):
     def survey(self) -> Survey:
         """Image ids from the image set or the folder; classes are those of VOC first, then others as found."""
         names = self._names()
-        there = set(storage.list_folder(self.annotations)[1])
-        xml_names = [f"{name}.xml" for name in names if f"{name}.xml" in there]
+        files_of = self._xml_files()
+        xml_names = [files_of[name] for name in names if name in files_of]
         if not xml_names and not self.unlabelled:
             raise InputError(
                 f"none of the {len(names)} images of {self.image_set or self.annotations!r} has an XML file in "
@@ -169,6 +169,10 @@ class Source(DatasetSource):
         ids = [storage.plain_text(name) for name in names]
         without = len(names) - len(xml_names)
         notes = [f"{without} of them without annotations"] if self.unlabelled and without else []
+        xml_files = [name for name in storage.list_folder(self.annotations)[1] if name.lower().endswith(".xml")]
+        if not self.image_set and len(xml_files) > len(files_of):
+            left = storage.plain_text(", ".join(sorted(set(xml_files).difference(files_of.values()))[:5]))
+            notes.append(f"{left}: left out, since another XML file has the name and a smaller ending")
         if not self.classes and not labels <= set(VOC_CLASSES):
             notes.append("classes numbered by the names found here; --classes FILE numbers those of several sets alike")
         classes = listed_classes(self.classes, labels) if self.classes else _classes(labels)
@@ -197,9 +201,10 @@ class Source(DatasetSource):
             if ending.lower() in IMAGE_ENDINGS:
                 images[stem] = name  # of several the first in the alphabet: .jpg before .png
         maps = {kind: set(storage.list_folder(storage.join(self.devkit, folder))[1]) for kind, folder in self._maps()}
-        paths = (storage.join(self.annotations, f"{stem}.xml") for stem in names)
+        files_of = self._xml_files()
+        paths = (storage.join(self.annotations, files_of.get(stem, f"{stem}.xml")) for stem in names)
         for stem, data in zip(names, read_files(paths, self.annotations), strict=True):
-            name, xml = storage.plain_text(stem), f"{storage.plain_text(stem)}.xml"
+            name, xml = storage.plain_text(stem), storage.plain_text(files_of.get(stem, f"{stem}.xml"))
             uri = images.get(stem, f"{stem}.jpg")
             try:
                 if name != stem:
@@ -209,7 +214,7 @@ class Source(DatasetSource):
                         raise data
                     row, rejected = ImageRow(image_id=stem, uri=uri, has_boxes=False), []
                 else:
-                    row, rejected = parse_annotation(data, stem, uri=uri, corners=self.corners)
+                    row, rejected = parse_annotation(data, stem, uri=uri, corners=self.corners, where=xml)
             except RecordError as error:
                 yield Rejected(
                     kind="image",
@@ -243,10 +248,15 @@ class Source(DatasetSource):
             )
         return found
 
+    def _xml_files(self) -> dict[str, str]:
+        """Names of the XML files by the image's name; the ending may be in capitals, `.xml` comes first."""
+        names = (name for name in storage.list_folder(self.annotations)[1] if name.lower().endswith(".xml"))
+        return {name[:-4]: name for name in names}  # sorted: capitals stand before, and the last one holds
+
     def _names(self) -> list[str]:
         """Names of the images without ending, sorted, each once."""
         if not self.image_set:
-            names = {name[:-4] for name in storage.list_folder(self.annotations)[1] if name.lower().endswith(".xml")}
+            names = set(self._xml_files())
             if self.unlabelled:
                 pairs = map(posixpath.splitext, storage.list_folder(self.images)[1])
                 names |= {stem for stem, ending in pairs if ending.lower() in IMAGE_ENDINGS}

@@ -34,6 +34,16 @@ class OfIndex(msgspec.Struct, frozen=True):
     contents: Contents
 
 
+def known_formats(index: OfIndex) -> list[tuple[str, int]]:
+    """Formats with their images, the most frequent first; without images of which nobody read a byte."""
+    return sorted(((name, n) for name, n in index.formats.items() if name), key=lambda row: (-row[1], row[0]))
+
+
+def known_sizes(index: OfIndex) -> list[tuple[int, int, int]]:
+    """(width, height, images), without images of unknown size."""
+    return [row for row in index.sizes if row[0] > 0 and row[1] > 0]
+
+
 class OfImages(msgspec.Struct, frozen=True):
     """By name the results of `image_figures`."""
 

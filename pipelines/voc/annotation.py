@@ -19,11 +19,12 @@ from schemas.errors import RecordError
 FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True, "": None, "unspecified": None}
 FLAG_NAMES = ("difficult", "truncated", "occluded")
 SIDES = ("xmin", "ymin", "xmax", "ymax")
+LARGEST = 2**31  # no picture has as many pixels a side
 Part = tuple[str, float, float, float, float]
 
 
 def parse_annotation(
-    data: bytes, stem: str, *, uri: str = "", corners: str = CORNERS[0], image_id: str = ""
+    data: bytes, stem: str, *, uri: str = "", corners: str = CORNERS[0], image_id: str = "", where: str = ""
 ) -> tuple[ImageRow, list[Rejected]]:
     """One XML file as a row, and its objects that cannot be read.
 
@@ -33,6 +34,7 @@ def parse_annotation(
         uri: of the image, for the row.
         corners: what the numbers of a box mean, one of `CORNERS`.
         image_id: of the image, the stem if "".
+        where: what rejects call the file, STEM.xml if "".
 
     Raises:
         RecordError: `image:broken_xml`, `image:not_voc` for XML of another kind, or `image:xml_entities` for a
@@ -41,7 +43,7 @@ def parse_annotation(
     root = parse_xml(data)
     if root.tag != "annotation":
         raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>")
-    where, name = f"{stem}.xml", image_id or stem
+    where, name = where or f"{stem}.xml", image_id or stem
     boxes: list[BoxRow] = []
     rejected: list[Rejected] = []
     for number, item in enumerate(root.findall("object"), start=1):
@@ -116,12 +118,14 @@ def _has_place(child: Element, flags: dict[str, tuple[bool | None, bool]]) -> bo
 
 
 def _part(item: Element, corners: str) -> Part | None:
-    """A <part> with its box, None if it holds anything else."""
+    """A <part> with its box, None if it holds anything else, or numbers that are no place in a picture."""
     if {str(child.tag) for child in item} != {"name", "bndbox"} or item.attrib:
         return None
     try:
         name, sides = _named_box(item, corners, "part")
     except RecordError:
+        return None
+    if not all(abs(side) < LARGEST for side in sides):  # NaN is not
         return None
     return name, sides.ymin, sides.xmin, sides.ymax, sides.xmax
 
@@ -151,7 +155,9 @@ def _flag(text: str | None) -> tuple[bool | None, bool]:
 
 
 def _size(text: str | None) -> int:
+    """Pixels as the file states them; 0 for what cannot be a size."""
     try:
-        return max(0, int(float(text or 0)))
-    except (ValueError, OverflowError):
+        pixels = float(text or 0)
+    except ValueError:
         return 0
+    return int(pixels) if 0 < pixels < LARGEST else 0

@@ -142,6 +142,11 @@ def test_contact_sheet_has_a_cell_for_every_picture():
     sheet = contact_sheet([GREY] * 5, ["one", "two", "three", "four", "five" * 60], columns=3, cell=100)
     assert sheet.width == 3 * 108 + 8
     assert sheet.getpixel((58, 58)) == (128, 128, 128)
+    two = contact_sheet([GREY] * 5, ["one\nfile", "two", "three", "four", "five"], columns=3, cell=100)
+    assert two.width == sheet.width
+    assert two.height > sheet.height
+    below = np.asarray(two.crop((8, 8 + 100, 108, 8 + 100 + (two.height - sheet.height) // 2 + 20)))
+    assert (below < 90).any(), "the first line is black"
     with pytest.raises(ValueError, match="found 1 pictures and 2 captions"):
         contact_sheet([GREY], ["a", "b"])
     with pytest.raises(ValueError, match="0 columns"):

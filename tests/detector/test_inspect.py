@@ -49,7 +49,7 @@ def test_caption_has_the_name_and_the_id_once(dogs, monkeypatch):
     seen = []
     monkeypatch.setattr(inspect, "contact_sheet", lambda images, captions, **_: seen.extend(captions))
     dataset_sheet(dogs, count=9)
-    assert seen == ["Border terrier · n02093750_0", "beagle · n02093751_1", "beagle · n02093751_2"]
+    assert seen == ["Border terrier\nn02093750_0", "beagle\nn02093751_1", "beagle\nn02093751_2"]
 
 
 @pytest.mark.parametrize("wanted", ["beagle", "Beagle", "n02093751"])
@@ -69,12 +69,23 @@ def test_long_caption_loses_whole_words_and_says_so():
     font = ImageFont.load_default(CAPTION_LETTERS)
     words = ", ".join(["bald eagle", "no golden eagle"] * 9)
     for caption in (fitted_caption(words, "val_17"), fitted_caption("x" * 99, "y" * 99), fitted_caption("", "short")):
-        assert font.getlength(caption) <= CAPTION_ROOM
+        assert all(font.getlength(line) <= CAPTION_ROOM for line in caption.split("\n"))
     cut = fitted_caption(words, "val_17")
-    assert cut.endswith(" … · val_17")
-    assert set(cut.removesuffix(" … · val_17").replace(",", "").split()) <= set(["bald", "no", "golden", "eagle"])
-    assert fitted_caption("x" * 99, "y" * 99).startswith("…yy")
+    assert cut.endswith(" …\nval_17")
+    kept = cut.removesuffix(" …\nval_17")
+    assert words.startswith(kept)
+    assert words[len(kept)] in ", "
+    assert fitted_caption("x" * 99, "y" * 99).startswith("xx")
+    assert "\n…yy" in fitted_caption("x" * 99, "y" * 99)
     assert fitted_caption("", "short") == "short"
+
+
+def test_a_long_file_name_takes_nothing_from_the_labels():
+    words = "bald eagle, no golden eagle"
+    for name in ("short", "a/very/long/folder/" * 9 + "name.JPEG"):
+        said, file = fitted_caption(words, name).split("\n")
+        assert said == words
+        assert name.endswith(file.removeprefix("…"))
 
 
 def record_of(boxes=(), labels=(), encoded=None, **fields):

@@ -312,3 +312,19 @@ def test_what_is_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(RecordError) as caught:
         read_member(str(tmp_path / "a.tar"), Member(512, 9 << 30))
     assert "no image has more" in caught.value.found
+
+
+def test_a_size_of_thousands_of_digits_is_an_error(tmp_path: Path) -> None:
+    value = b"9" * 5000
+    said = b"5011 size=" + value + b"\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        entry = special("PaxHeaders/a", b"x")
+        entry.size = len(said)
+        archive.addfile(entry, io.BytesIO(said))
+        archive.addfile(tarfile.TarInfo("a.jpg"))
+    data = buffer.getvalue()
+    assert len(said) == 5011
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(FormatError, match="no possible size"):
+        list(members(str(tmp_path / "a.tar")))

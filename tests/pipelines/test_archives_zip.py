@@ -121,3 +121,19 @@ def test_encrypted_and_strange_zip_members_and_links_are_refused(tmp_path: Path)
         "b.png": "refused a link",
         "c.png": "refused encrypted",
     }
+
+
+@pytest.mark.parametrize("length_too", [False, True])
+def test_a_list_longer_than_its_end_says_is_an_error(length_too: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"1")
+        archive.writestr("b.png", b"2")
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\5\6")
+    data[end + 8 : end + 12] = b"\1\0\1\0"
+    if length_too:
+        data[end + 12 : end + 16] = (46 + len("a.png")).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="Is it damaged"):
+        list(members(str(path)))

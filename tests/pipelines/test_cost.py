@@ -97,7 +97,9 @@ def test_the_lines_state_amounts_prices_and_assumptions() -> None:
         images=300_000_000, image_bytes=100_000, rows=375_000_000, row_bytes=60, shards=150_000, sampled=200
     )
     told = "\n".join(lines(volume, estimate(volume)))
-    assert "300,000,000 images of 100 KB, the mean of 200; 375,000,000 rows of 60 B" in told
+    assert "300,000,000 images of 100 KB, the mean of 200; in the shuffle 375,000,000 rows, " in told
+    assert "rows, one an image and file, of 60 B" in told
+    assert "cost     on Dataflow about $" in told
     assert "shuffle of 45.0 GB $0.12" in told
     assert "$600.00 a month for 30.0 TB of shards" in told
     assert "at most 150,000 vCPUs" in told
@@ -115,7 +117,7 @@ def test_a_dry_run_prints_the_estimate_and_writes_nothing(coco: Coco, convert: C
     done = convert("coco", *words, "--shards", 3, "--dry-run")
     assert done.code == 0
     assert not done.out.exists()
-    assert "cost     on Dataflow about less than $0.01" in done.stdout
+    assert "cost     on Dataflow less than $0.01" in done.stdout
     assert f"30 images of {sum(sizes) / 30:.0f} B, the mean of 30; " in done.stdout
     facts = json.loads(convert("coco", *words, "--shards", 3, "--dry-run", "--json").stdout)
     assert facts["volume"]["image_bytes"] == pytest.approx(sum(sizes) / 30)
@@ -142,4 +144,4 @@ def test_a_file_where_a_folder_is_named_costs_no_traceback(coco: Coco, convert: 
     coco.image(1, file_name="")
     coco.images[0]["file_name"] = "a/b.jpg"
     (coco.folder / "images" / "a").write_bytes(b"a file")
-    assert "1 images of 0 B, none of which was found" in convert("coco", *coco.write(), "--dry-run").stdout
+    assert "1 image of 0 B, none of which was found" in convert("coco", *coco.write(), "--dry-run").stdout

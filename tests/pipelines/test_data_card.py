@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 
 from pipelines.data_card.card import card_json, find_tree, make_card, read_report, short_names
+from pipelines.data_card.image_sections import group_names, grouped, widths
 from pipelines.data_card.page import page
 from pipelines.data_card.pictures import candidate_paths, small_picture
+from pipelines.data_card.plots import bar_chart
 from pipelines.data_card.text import text_lines
 from pipelines.statistics.job import count
 from schemas.arrow import annotations_table, index_row, index_table
@@ -218,10 +220,10 @@ def test_equal_files_are_told_inside_and_between(card):
 def test_the_text_tells_the_main_numbers(card):
     text = "\n".join(text_lines(card))
     assert "a/train  (coco," in text
-    assert "22 with 31 boxes, 1 labels of absence" in text
+    assert "22 with 31 boxes, 1 label of absence" in text
     assert "4 of 4 occur: 0 frequent, 0 common, 4 rare" in text
     assert "1 image:html" in text
-    assert "leaks     a/train and b/train share 1 files" in text
+    assert "leaks     a/train and b/train share 1 file: 1 image of the first" in text
 
 
 def test_json_holds_everything_but_sketches(card):
@@ -236,12 +238,42 @@ def test_json_holds_everything_but_sketches(card):
 @pytest.mark.parametrize("images", [0, 1])
 def test_empty_and_labels_only_datasets_have_cards(tmp_path, images):
     labels = [ImageLabel(label="dog", class_id=1, confidence=0.3, source="model")]
-    one = replace(record(1, []), has_boxes=False, labels=tuple(labels))
+    one = record(1, [])._replace(has_boxes=False, labels=tuple(labels))
     files = [open_dataset_files(str(write_dataset(tmp_path / "few", [one] * images)))]
     card = make_card(files, count(files))
     Checker().feed(page(card))
     assert "No tree is known" in page(card)
     assert text_lines(card)
+
+
+def test_groups_of_numbers_are_no_peaks():
+    counts = {n: 6 for n in range(1, 41)}
+    found = grouped(counts)
+    assert found == {"0": 0, **{str(n): 6 for n in range(1, 11)}, "11+": 30, "16+": 30, "21+": 60, "31+": 60}
+    across = widths(list(found), counts)
+    assert across == [1] * 11 + [5, 5, 10, 10]
+    assert widths(list(found), {**counts, 45: 1})[-1] == 15
+    plot = bar_chart(found, about="", x_name="", widths=across)
+    bars = re.findall(r'<rect [^>]*height="([\d.]+)"', plot)
+    assert len(bars) == 14
+    assert len(set(bars)) == 1, "equally many of each number are equally high"
+    assert "21+: 60" in plot
+    assert group_names(["3", "21+", "101+"]) == ["3", "21 to 30", "101 and more"]
+
+
+def test_the_table_of_many_datasets_can_be_scrolled(card):
+    assert '<div class="scroll wide"' in page(card)
+    assert re.search(r"\.wide \.name[^}]*sticky", page(card))
+
+
+def test_equally_frequent_classes_are_told_by_name(tmp_path):
+    records = [record(n, [1 + (n + 2) % 4]) for n in range(4)]
+    files = [open_dataset_files(str(write_dataset(tmp_path / "even", records)))]
+    (line,) = [line for line in text_lines(make_card(files, count(files))) if line.startswith("  most")]
+    told = line.removeprefix("  most").removesuffix(" images").strip()
+    names = [name.removesuffix(" 1") for name in told.split(", ")]
+    assert len(names) == 4
+    assert names == sorted(names)
 
 
 def test_many_classes_and_images_have_a_page_of_bounded_size(tmp_path):

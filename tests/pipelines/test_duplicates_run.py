@@ -358,6 +358,25 @@ def test_figures_alone_leave_nothing_behind(data: Path, tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_figures_alone_come_with_the_first_pairs(data: Path, val: Path, tmp_path: Path) -> None:
+    told = run([data], [val], "", DuplicateOptions()).pairs
+    assert run([data], [val], tmp_path / "out", DuplicateOptions()).pairs == ()
+    leaks, clusters = lines(tmp_path / "out" / "leaks.jsonl"), lines(tmp_path / "out" / "duplicates.jsonl")
+    assert min(len(leaks), len(clusters)) >= 3
+    for text, leak in zip(told[:3], leaks, strict=False):
+        assert text.startswith(
+            f"leak          {leak['dataset']} {leak['image_id']} = {leak['evaluation']} {leak['evaluation_image_id']}, "
+        )
+        how = "equal files" if leak["kind"] == "exact" else f"{leak['distance']} of 64 bits differ"
+        assert text.endswith(how)
+    assert len(told) == 6
+    for text, cluster in zip(told[3:], clusters, strict=False):
+        first, second, *more = cluster["images"]
+        assert text.startswith(f"duplicate     {data} {first['image_id']} = {data} {second['image_id']}, ")
+        how = "equal files" if first["sha256"] == second["sha256"] else f"{second['distance']} of 64 bits differ"
+        assert text.partition(", ")[2] == how + (f"; and {len(more)} more" if more else "")
+
+
 def test_the_report_may_lie_in_the_dataset_itself(data: Path) -> None:
     from pipelines.row_plane.view_writer import LABELS_NAME
 

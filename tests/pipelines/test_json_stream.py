@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.files import json_window
+from pipelines.files.json_forms import readable_json
 from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
-from pipelines.files.json_structure import element_ends
+from pipelines.files.json_structure import element_ends, split_elements
 from schemas.errors import FormatError, InputError
 
 
@@ -217,9 +218,54 @@ def test_a_list_that_is_none_is_told(tmp_path: Path, text: str, found: str) -> N
 
 def test_values_nested_too_deeply_are_told(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    path.write_text('{"a": [{"id": 1, "text": ' + "[" * 100_000 + "]" * 100_000 + "}]}")
+    path.write_text('{"c": ' + "[" * 100_000 + "]" * 100_000 + "}")
     with pytest.raises(FormatError, match="nested too deeply"):
         read(path)
+
+
+@pytest.mark.parametrize("odd", ["[" * 3000 + "]" * 3000, "[" * 300 + "NaN" + "]" * 300, "1" * 5000])
+def test_entries_that_cannot_be_taken_in_cost_only_themselves(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "x.json"
+    entries = f'{{"id": 1, "text": "}},{{"}}, 5, {{"id": 2, "q": NaN, "more": {odd}}}, {{"id": 3}}'
+    path.write_text(f'{{"a": [{entries}], "c": 1}}')
+    batch, last = read_object(str(path), {"a": FORMS})
+    assert isinstance(batch, Batch)
+    assert [isinstance(found, Bad) for found in batch.entries] == [False, True, True, False]
+    assert [batch.entries[0].id, batch.entries[3].id] == [1, 3]
+    assert batch.loose[0] == {"id": 1, "text": "},{"}
+    assert last == Value("c", b"1")
+
+
+def test_a_syntax_error_behind_such_an_entry_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a": [{"id": 1, "q": NaN, "more": ' + "9" * 5000 + '}, {"id": 2,}]}')
+    with pytest.raises(FormatError):
+        read(path)
+
+
+@pytest.mark.parametrize("key", ["a", "c"])
+def test_keys_that_stand_twice_are_told(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(f'{{"{key}": [], "{key}": []}}')
+    with pytest.raises(FormatError, match=f"the key '{key}' stands twice"):
+        read(path)
+
+
+@given(st.lists(value, min_size=1, max_size=8), st.sampled_from([(",", ":"), (" ,\n\t", " : ")]))
+def test_elements_are_split_at_their_commas(items: list[Any], separators: tuple[str, str]) -> None:
+    part = json.dumps(items, separators=separators, ensure_ascii=False).encode()[1:-1]
+    found = split_elements(part)
+    assert [json.loads(text) for _, text in found] == items
+    assert all(part[start : start + len(text)] == text for start, text in found)
+
+
+def test_what_is_kept_can_be_read_by_everyone() -> None:
+    odd = r'{"a": ["\ud800", NaN, 1e999, 1000000000000000000000], "\udc00": -Infinity, "b": {"é": "\ud83d\ude00"}}'
+    text, changed = readable_json(odd.encode())
+    assert changed
+    assert json.loads(text) == {"a": [r"\ud800", None, None, 10**21], r"\udc00": None, "b": {"é": "😀"}}
+    msgspec.json.decode(text)
+    assert readable_json(b'{"a": 1.50}') == (b'{"a": 1.50}', False)
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:

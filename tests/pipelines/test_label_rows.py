@@ -98,14 +98,15 @@ def test_bad_text_is_rejected_with_its_line(tmp_path: Path) -> None:
     assert labels == {
         "a.jpg": [("dog", 0.5, "", "rows.csv line 2")],
         "c,1.jpg": [("dog", 0.1, "", "rows.csv line 5")],
-        "e.jpg": [("d\ufffdg", 1.0, "", "rows.csv line 7")],
     }
     assert rejects == [
         ("image:no_label", "d.jpg", "d.jpg"),
+        ("image:no_label", "e.jpg", "e.jpg"),
         ("image:no_label", "f.jpg", "f.jpg"),
         ("label:bad_confidence", "d.jpg", "rows.csv line 6"),
         ("label:bad_confidence", "f.jpg", "rows.csv line 8"),
         ("label:bad_row", "", "rows.csv line 4"),
+        ("label:not_utf8", "e.jpg", "rows.csv line 7"),
     ]
 
 

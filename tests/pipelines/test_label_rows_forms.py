@@ -101,10 +101,120 @@ def test_lists_in_a_row_are_rows_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"path": ["a"], "label": [["x", "y"]], "score": [[0.5]]}), tmp_path / "lists.parquet")
-    with pytest.raises(FormatError, match="differ in length"):
-        read(source("--rows", tmp_path / "lists.parquet"))
+def test_lists_of_different_lengths_are_rejected_with_their_row(tmp_path: Path) -> None:
+    lists = {"label": [["x", "y"], ["u", "v"], ["x"], []], "score": [[0.5], [0.25, 1.0], None, [0.5, 0.5]]}
+    pq.write_table(pa.table({"path": ["a", "b", "c", "d"], **lists}), tmp_path / "lists.parquet")
+    found = source("--rows", tmp_path / "lists.parquet")
+    images, rejects = read(found)
+    assert images == [("b", [("u", 0.25, "", "lists.parquet row 2"), ("v", 1.0, "", "lists.parquet row 2")])]
+    assert [reject for reject in rejects if reject[0] != "image:no_label"] == [
+        ("label:bad_row", "a", "lists.parquet row 1"),
+        ("label:bad_row", "c", "lists.parquet row 3"),
+        ("label:bad_row", "d", "lists.parquet row 4"),
+    ]
+    told = {row.where: row.found for row in found.read() if isinstance(row, Rejected)}
+    assert told["lists.parquet row 4"] == "0 of 'label' and 2 of 'score'"
+
+
+def test_lists_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
+    labels = pa.array([["x", "y"], ["", "z"], ["u", "v"]], pa.list_(pa.string(), 2))
+    scores = pa.array([[0.5, 1.0], [1.0, 2.0], [0.25, -0.0]], pa.list_(pa.float32(), 2))
+    pq.write_table(pa.table({"path": ["a", "b", "c"], "label": labels, "score": scores}), tmp_path / "lists.parquet")
+    images, rejects = read(source("--rows", tmp_path / "lists.parquet"))
+    assert {image: [label[:2] for label in said] for image, said in images} == {
+        "a": [("x", 0.5), ("y", 1.0)],
+        "c": [("u", 0.25), ("v", 0.0)],
+    }
+    assert ("label:no_label", "b", "lists.parquet row 2") in rejects
+
+
+def test_confidences_far_outside_and_below_zero_by_a_sign(tmp_path: Path) -> None:
+    table = pa.table({"path": ["a", "b"], "label": ["x", "x"], "score": pa.array([2**64 - 1, 1], pa.uint64())})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    images, rejects = read(source("--rows", tmp_path / "rows.parquet"))
+    assert images == [("b", [("x", 1.0, "", "rows.parquet row 2")])]
+    assert ("label:bad_confidence", "a", "rows.parquet row 1") in rejects
+    (tmp_path / "rows.csv").write_text("image,label,confidence\na,x,-0.0\n")
+    [row] = source("--rows", tmp_path / "rows.csv").read()
+    assert isinstance(row, ImageRow)
+    assert str(row.labels[0].confidence) == "0.0"
+
+
+def test_what_is_said_of_another_image_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("key,file,label\n1,,w\n1,a.jpg,x\n1,b.jpg,y\n1,a.jpg,z\n2,b.jpg,x\n1,b.jpg,\n")
+    rows = list(source("--rows", path, "--id-column", "key", "--image-column", "file").read())
+    images = {row.image_id: row for row in rows if isinstance(row, ImageRow)}
+    assert {name: (row.uri, [said.class_key for said in row.labels]) for name, row in images.items()} == {
+        "1": ("a.jpg", ["x", "z"]),
+        "2": ("b.jpg", ["x"]),
+    }
+    assert sorted((row.reason, row.where, row.found) for row in rows if isinstance(row, Rejected)) == [
+        ("label:no_image", "rows.csv line 2", "the image is empty"),
+        ("label:no_label", "rows.csv line 7", "the label is empty"),
+        ("label:other_image", "rows.csv line 4", "image 'b.jpg'; the first row of its id says another"),
+    ]
+
+
+def test_the_order_in_which_tables_are_named_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("key,file,label\n1,a.jpg,x\n1,a.jpg,y\n")
+    (tmp_path / "b.csv").write_text("key,file,label\n1,b.jpg,x\n1,a.jpg,y\n")
+    names = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    found = [source("--rows", *files, "--id-column", "key", "--image-column", "file") for files in (names, names[::-1])]
+    assert list(found[0].read()) == list(found[1].read())
+    assert found[0].options() == found[1].options()
+
+
+def test_text_that_is_no_utf8_is_told_apart(tmp_path: Path) -> None:
+    names = [b"caf\xe9", b"caf\xe8", b"caf\xc3\xa9"]
+    (tmp_path / "rows.csv").write_bytes(b"image,label\n" + b"".join(b"a,%b\n" % name for name in names) + b"b\xe9,x\n")
+    (tmp_path / "rows.txt").write_bytes(b"".join(b"a\t%b:1\n" % name for name in names) + b"b\xe9\tx:1\n")
+    binary = pa.array([*names, b"x"], pa.binary())
+    table = pa.table({"image": pa.array([b"a", b"a", b"a", b"b\xe9"], pa.binary()).view(pa.string()), "label": binary})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    for name, unit, first in (("rows.csv", "line", 2), ("rows.txt", "line", 1), ("rows.parquet", "row", 1)):
+        found = source("--rows", tmp_path / name)
+        images, rejects = read(found)
+        assert images == [("a", [("café", 1.0, "", f"{name} {unit} {first + 2}")])], name
+        assert sorted((reason, where) for reason, _, where in rejects) == [
+            ("label:not_utf8", f"{name} {unit} {first + number}") for number in (0, 1, 3)
+        ]
+        assert {entry.key for entry in found.survey().classes} == ({"café"} if name == "rows.txt" else {"café", "x"})
+        assert any("caf\\xe9" in row.found for row in found.read() if isinstance(row, Rejected))
+    (tmp_path / "classes.txt").write_bytes(b"dog\ncaf\xe9\n")
+    with pytest.raises(FormatError, match=r"classes.txt line 2: .*no UTF-8"):
+        source("--rows", tmp_path / "rows.csv", "--classes", tmp_path / "classes.txt").survey()
+
+
+def test_a_row_of_too_many_cells_may_be_no_utf8_too(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"image,label\na,x\nb,caf\xe9,y\nc,z\n")
+    images, rejects = read(source("--rows", tmp_path / "rows.csv"))
+    assert sorted(image for image, _ in images) == ["a", "c"]
+    assert rejects == [("label:bad_row", "", "rows.csv line 3")]
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image,label,label\na,x,y\n")
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["x"]), pa.array(["y"])], names=["image", "label", "label"])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (tmp_path / "old.csv").write_bytes(b"image,label\ra,x\r")
+    for name in ("rows.csv", "rows.parquet"):
+        with pytest.raises(FormatError, match="column 'label' stands there twice"):
+            source("--rows", tmp_path / name).survey()
+    with pytest.raises(FormatError, match=r"old.csv line 1: lines that end in CR alone"):
+        source("--rows", tmp_path / "old.csv").survey()
+
+
+def test_a_column_of_images_must_be_there(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [{"bytes": b"x", "path": "p"}], "label": ["dog"]}), tmp_path / "rows.parquet")
+    for name, told in (
+        ("nope", r"no column 'nope' \(--bytes-column\); found image, label, image.bytes"),
+        ("image.nope", "no column 'image.nope'"),
+        ("label", "'label' holds string; expected bytes"),
+    ):
+        with pytest.raises(FormatError, match=told):
+            source("--rows", tmp_path / "rows.parquet", "--bytes-column", name).survey()
+    assert source("--rows", tmp_path / "rows.parquet", "--bytes-column", "image.bytes").survey().images == 1
 
 
 def test_numbers_and_dictionaries_are_labels_too(tmp_path: Path) -> None:
@@ -212,7 +322,7 @@ def test_a_layout_is_part_of_the_options(tmp_path: Path) -> None:
 def test_bytes_are_text_and_structures_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [b"a", b"b"], "label": [b"d\xffg", None]}), tmp_path / "rows.parquet")
     images, _ = read(source("--rows", tmp_path / "rows.parquet"))
-    assert images == [("a", [("d\ufffdg", 1.0, "", "rows.parquet row 1")])]
+    assert images == []
     pq.write_table(pa.table({"image": [{"x": "a"}], "label": ["dog"]}), tmp_path / "odd.parquet")
     with pytest.raises(FormatError, match="a column of another type"):
         read(source("--rows", tmp_path / "odd.parquet"))

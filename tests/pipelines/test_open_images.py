@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.rows import BoxRow, LabelRow
+from schemas.errors import FormatError
 from tests.pipelines.open_images_files import (
     ANIMAL,
     CAT,
@@ -267,3 +268,26 @@ def test_labels_spread_through_the_hierarchy(oi: Maker) -> None:
     head = json.loads(oi.source("--hierarchy", str(path)).survey().head)
     assert head == {"hierarchy": HIERARCHY}
     assert len(oi.rows("--hierarchy", str(path))[0][A].boxes) == 3
+
+
+def test_names_that_are_no_utf8_are_told_apart(oi: Maker) -> None:
+    oi.photo(A)
+    path = oi.file("--image-labels", "")
+    path.write_bytes(
+        f"{LABELS}\n{A},verification,".encode() + b"/m/\xe9,1\n" + f"{A},verification,".encode() + b"/m/\xe8,1\n"
+        + f"{A},verification,{DOG},1\n".encode() + b"\xe9,verification,/m/x,1\n"
+    )  # fmt: skip
+    images, rejected, _ = oi.rows()
+    assert [label.class_key for label in images[A].labels] == [DOG]
+    assert told(rejected) == [("label:bad_row", f"image-labels.csv line {line}") for line in (2, 3, 5)]
+    assert "xe9" in rejected[0].found
+    assert "xe8" in rejected[1].found
+    assert {entry.key for entry in oi.source().survey().classes} >= {DOG}
+    assert not any("\ufffd" in entry.key for entry in oi.source().survey().classes)
+
+
+def test_lines_that_end_in_cr_alone_are_told(oi: Maker) -> None:
+    oi.photo(A)
+    oi.file("--image-labels", "").write_bytes(f"{LABELS}\r{A},verification,{DOG},1\r".encode())
+    with pytest.raises(FormatError, match=r"image-labels.csv line 1: .*CR alone"):
+        oi.source().survey()

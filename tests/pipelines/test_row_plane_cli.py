@@ -137,7 +137,16 @@ def test_json_and_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert sum(json.loads(capsys.readouterr().out)["images"].values()) == 43
     run("assemble", tmp_path / "v", tmp_path / "s", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert (told["images_written"], told["was_complete"]) == (43, False)
+    assert (told["images_written"], told["was_complete"], told["copied"]) == (43, False, 43)
+    run("assemble", tmp_path / "v", tmp_path / "s", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["was_complete"], told["copied"]) == (True, None)
+    run("assemble", tmp_path / "v", tmp_path / "s2")
+    told = capsys.readouterr().out
+    assert "43 of 43 records are byte by byte as they were" in told
+    assert [line.split() for line in told.splitlines() if "read" in line][-2:][0] == [
+        *("images", "+", "annotations", "read", "written", "rejected")
+    ]
     run("assemble", tmp_path / "v", tmp_path / "none", "--dry-run")
     assert "dry run: nothing was written" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()

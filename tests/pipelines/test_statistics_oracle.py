@@ -25,7 +25,8 @@ from schemas.tfexample import FLAGS
 def index_row(image_id, **fields):
     """A row of an index as a dictionary."""
     row = dict.fromkeys(INDEX_SCHEMA.names, "")
-    row |= {"image_id": image_id, "shard": "s", "offset": 0, "length": 1, "width": 640, "height": 480}
+    row |= {"image_id": image_id, "shard": "train-00000-of-00001.tfrecord", "offset": 0, "length": 1}
+    row |= {"width": 640, "height": 480}
     row |= {"format": "jpeg", "has_boxes": True, "orientation": 1, "rotation": None}
     return row | {"sha256": hashlib.sha256(image_id.encode()).hexdigest()} | fields
 

@@ -108,6 +108,14 @@ def test_parts_without_a_proper_box_are_kept_as_text() -> None:
     assert kept[1]["bndbox"]["xmin"] == "1"
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400", "1e300"])
+def test_parts_with_numbers_of_no_picture_are_kept_as_text(number: str) -> None:
+    part = f"<part><name>head</name>{BOX.replace('>1<', f'>{number}<')}</part>"
+    box = parsed(f"<object><name>person</name>{BOX}{part}</object>").boxes[0]
+    assert box.parts == ()
+    assert json.loads(box.extra)["part"]["bndbox"]["xmin"] == number
+
+
 def test_what_repeats_beside_the_box_is_kept() -> None:
     twice = "<pose>Left</pose><pose>Right</pose><tag/><tag>1</tag><tag>2</tag>"
     box = parsed(f"<object><name>dog</name>{twice}{BOX}</object>").boxes[0]

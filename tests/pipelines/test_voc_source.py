@@ -89,7 +89,16 @@ def test_a_malformed_object_costs_only_itself(bad: str) -> None:
     assert [(r.reason, r.record, r.where) for r in rejected] == [("box:malformed", "a#2", "a.xml object 2")]
 
 
-@pytest.mark.parametrize("size", ["", "<size/>", "<size><width>0</width><height>?</height></size>"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        "",
+        "<size/>",
+        "<size><width>0</width><height>?</height></size>",
+        "<size><width>1e300</width><height>1e400</height></size>",
+        "<size><width>nan</width><height>-3</height></size>",
+    ],
+)
 def test_a_missing_size_is_zero(size: str) -> None:
     row, _ = parse_annotation(xml(DOG, size=size), "a")
     assert (row.width, row.height) == (0, 0)
@@ -112,6 +121,19 @@ def test_entities_are_refused(encoding: str) -> None:
 def test_the_xml_s_own_name_finds_the_image_whatever_its_ending(folders: Path) -> None:
     rows = list(source(folders).read())
     assert [row.uri for row in rows if isinstance(row, ImageRow)] == ["a.jpg", "b.JPG"]
+
+
+def test_an_ending_in_capitals_is_read(folders: Path, convert: Callable[..., Any]) -> None:
+    (folders / "xml" / "a.xml").rename(folders / "xml" / "a.XML")
+    (folders / "xml" / "b.XML").write_bytes(b"<broken")
+    (note,) = source(folders).survey().notes
+    assert note.startswith("b.XML: left out")
+    words = ["--annotations", folders / "xml", "--images", folders / "images"]
+    done = convert("voc", *words)
+    assert not done.rejects
+    assert [len(done.records[name].boxes) for name in "ab"] == [1, 1]
+    (folders / "xml" / "a.XML").write_text("<broken")
+    assert [row.where for row in source(folders).read() if isinstance(row, Rejected)] == ["a.XML"]
 
 
 def test_broken_xml_rejects_that_image(folders: Path, convert: Callable[..., Any]) -> None:

@@ -164,9 +164,19 @@ def test_what_does_not_move_keeps_its_text() -> None:
         '{"size": [2, 3], "counts": "o"}',
         '{"size": [2], "counts": [6]}',
         '{"size": [3, 2], "counts": [6]}',
+        f'{{"size": [2, 3], "counts": "{"P" * 50}"}}',
+        f"[[{'9' * 400}, 2, 3, 4, 5, 6]]",
     ],
 )
 def test_what_is_no_segmentation_is_a_record_error(text: str) -> None:
     with pytest.raises(RecordError) as caught:
         masks.segmentation_mask(text, 2, 3)
+    assert caught.value.reason == "box:bad_segmentation"
+
+
+@pytest.mark.parametrize("size", [[0, 0], [0, 5], [2**24, 2**24]])
+def test_run_lengths_of_no_picture_are_not_moved(size: list[int]) -> None:
+    text = json.dumps({"size": size, "counts": [size[0] * size[1]] if size[0] else []})
+    with pytest.raises(RecordError) as caught:
+        masks.transform_segmentation(text, (6, 8), (3, 4))
     assert caught.value.reason == "box:bad_segmentation"
