@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
@@ -20,11 +21,12 @@ from apache_beam.pvalue import PCollection
 
 from pipelines import assembling
 from pipelines.beam_options import make_pipeline
+from pipelines.exchange import exchange, received
 from pipelines.files import storage
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
-from pipelines.spool import SPOOL_FOLDER, read_spool, spool
+from pipelines.spool import SPOOL_FOLDER
 from pipelines.writing import WORK_FOLDER, read_piece, write_shard
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
@@ -40,35 +42,18 @@ class Converted:
     was_complete: bool = False
 
 
-class ReadRows(beam.DoFn):
-    """All rows of a piece of the source, each with its shard; or, spooled, where they lie."""
-
-    def __init__(self, job: Job, spooled: bool) -> None:
-        self._job, self._spooled = job, spooled
-
-    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
-        rows = read_piece(self._job, *element)
-        yield from spool(rows, _spool_folder(self._job)) if self._spooled else rows
-
-
 class WriteShard(PixelDoFn):
     """Reads the images of one shard and writes it; puts out the shard's number."""
 
-    def __init__(self, job: Job, spooled: bool) -> None:
-        self._job, self._spooled = job, spooled
+    def __init__(self, job: Job, folder: str) -> None:
+        self._job, self._folder = job, folder
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        number, rows = element
-        if self._spooled:
-            rows = read_spool(filter(None, rows), _spool_folder(self._job))
-        report, written = write_shard(self._job, number, rows)
+        number, payloads = element
+        report, written = write_shard(self._job, number, received(payloads, self._folder))
         Metrics.counter("convert", "shards_written" if written else "shards_found").inc()
         Metrics.counter("convert", "records").inc(report.records)
         yield number
-
-
-def _spool_folder(job: Job) -> str:
-    return storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER)
 
 
 def build(pipeline: beam.Pipeline, job: Job, *, spooled: bool = False) -> PCollection[int]:
@@ -79,23 +64,9 @@ def build(pipeline: beam.Pipeline, job: Job, *, spooled: bool = False) -> PColle
         job: what to do.
         spooled: whether rows lie in files between reader and shard.
     """
-    pieces = list(enumerate(job.source.pieces()))
-    shards = (
-        pipeline
-        | "number the shards" >> beam.Create(list(range(job.shards)), reshuffle=False)
-        | "give each an empty row" >> beam.Map(lambda number: (number, b"")).with_output_types(tuple[int, bytes])
-    )
-    rows = (
-        pipeline
-        | "name the pieces" >> beam.Create(pieces, reshuffle=len(pieces) > 1)
-        | "read annotations" >> beam.ParDo(ReadRows(job, spooled)).with_output_types(tuple[int, bytes])
-    )
-    return (
-        (shards, rows)
-        | "join both" >> beam.Flatten()
-        | "group rows by shard" >> beam.GroupByKey()
-        | "write shards" >> beam.ParDo(WriteShard(job, spooled)).with_output_types(int)
-    )
+    folder = storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER) if spooled else ""
+    read, write = partial(read_piece, job), WriteShard(job, folder)
+    return exchange(pipeline, job.source.pieces(), read, write, shards=job.shards, folder=folder)
 
 
 def _check_places(pipeline: beam.Pipeline, plan: Plan) -> None:

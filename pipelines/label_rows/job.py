@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -26,6 +27,7 @@ from apache_beam.pvalue import PCollection
 from pipelines import assembling
 from pipelines.beam_options import make_pipeline
 from pipelines.convert import Converted
+from pipelines.exchange import exchange, received
 from pipelines.files import storage
 from pipelines.label_rows.telling import Told
 from pipelines.label_rows.writing import GroupReport, completed, group_path, read_group_report, write_group
@@ -33,7 +35,7 @@ from pipelines.labelling import label_map_items
 from pipelines.plan import Job, Plan, versions
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.sources.labels import Source
-from pipelines.spool import SPOOL_FOLDER, read_spool, spool
+from pipelines.spool import SPOOL_FOLDER
 from pipelines.writing import WORK_FOLDER, PieceReport, piece_path, read_piece_report
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.label_map import write_label_map
@@ -45,62 +47,36 @@ DIFFERENT = ("image_id", "uri", "number", "confidence")  # columns in which a Pa
 logger = logging.getLogger(__name__)
 
 
-class ReadBlocks(beam.DoFn):
-    """All rows of a piece as blocks, each with its group; or, spooled, where they lie."""
-
-    def __init__(self, job: Job, source: Source, groups: int, spooled: bool) -> None:
-        self._job, self._source, self._groups, self._spooled = job, source, groups, spooled
-
-    def process(self, element: tuple[int, str]) -> Iterator[tuple[int, bytes]]:
-        number, piece = element
-        blocks = self._counted(number, piece)
-        yield from spool(blocks, _spool_folder(self._job)) if self._spooled else blocks
-
-    def _counted(self, number: int, piece: str) -> Iterator[tuple[int, bytes]]:
-        payloads = 0
-        for block in self._source.pack_groups(piece, self._job.packing, self._groups):
-            payloads += 1
-            yield block
-        pa.default_memory_pool().release_unused()
-        report = msgspec.json.encode(PieceReport(piece=piece, payloads=payloads))
-        storage.write_bytes(piece_path(self._job, number), report, storage.join(self._job.out, WORK_FOLDER))
+def _read(job: Job, source: Source, groups: int, number: int, piece: str) -> Iterator[tuple[int, bytes]]:
+    """All rows of a piece as blocks, each with its group; its report is written when the last is taken."""
+    payloads = 0
+    for block in source.pack_groups(piece, job.packing, groups):
+        payloads += 1
+        yield block
+    pa.default_memory_pool().release_unused()
+    report = msgspec.json.encode(PieceReport(piece=piece, payloads=payloads))
+    storage.write_bytes(piece_path(job, number), report, storage.join(job.out, WORK_FOLDER))
 
 
 class WriteGroup(beam.DoFn):
     """Decides and writes the rows of one group; puts out its number."""
 
-    def __init__(self, job: Job, told: Told, people: tuple[str, ...], spooled: bool) -> None:
-        self._job, self._told, self._people, self._spooled = job, told, people, spooled
+    def __init__(self, job: Job, told: Told, people: tuple[str, ...], folder: str) -> None:
+        self._job, self._told, self._people, self._folder = job, told, people, folder
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         number, blocks = element
-        if self._spooled:
-            blocks = read_spool(filter(None, blocks), _spool_folder(self._job))
-        write_group(self._job, number, blocks, self._told, self._people)
+        write_group(self._job, number, received(blocks, self._folder), self._told, self._people)
         pa.default_memory_pool().release_unused()  # so that memory does not grow with the number of groups
         yield number
 
 
 def build(pipeline: beam.Pipeline, job: Job, source: Source, groups: int, *, spooled: bool = False) -> PCollection[int]:
     """The steps of the job, from nothing to the numbers of the groups that are written."""
-    pieces = list(enumerate(source.pieces()))
-    numbers = (
-        pipeline
-        | "number the groups" >> beam.Create(list(range(groups)), reshuffle=False)
-        | "give each an empty block" >> beam.Map(lambda number: (number, b"")).with_output_types(tuple[int, bytes])
-    )
-    reader, writer = ReadBlocks(job, source, groups, spooled), WriteGroup(job, source.told(), source.people(), spooled)
-    blocks = (
-        pipeline
-        | "name the pieces" >> beam.Create(pieces, reshuffle=len(pieces) > 1)
-        | "read label rows" >> beam.ParDo(reader).with_output_types(tuple[int, bytes])
-    )
-    return (
-        (numbers, blocks)
-        | "join both" >> beam.Flatten()
-        | "group blocks" >> beam.GroupByKey()
-        | "write rows" >> beam.ParDo(writer).with_output_types(int)
-    )
+    folder = storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER) if spooled else ""
+    read = partial(_read, job, source, groups)
+    write = WriteGroup(job, source.told(), source.people(), folder)
+    return exchange(pipeline, source.pieces(), read, write, shards=groups, folder=folder)
 
 
 def convert_rows(
@@ -142,10 +118,6 @@ def group_count(source: Source, shards: int) -> int:
         else:
             rows += storage.size_of(path) // BYTES_A_ROW
     return max(1, min(shards, -(-rows // ROWS_A_GROUP)))
-
-
-def _spool_folder(job: Job) -> str:
-    return storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER)
 
 
 def assemble_rows(plan: Plan, groups: int) -> Manifest:

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -23,6 +24,7 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
 from pipelines.beam_options import make_pipeline
+from pipelines.exchange import exchange, received
 from pipelines.files import storage
 from pipelines.plan import IMAGES_PER_SHARD, versions
 from pipelines.planes import PixelDoFn
@@ -31,7 +33,7 @@ from pipelines.row_plane.shard import AssembledShard, AssembleJob, read_report, 
 from pipelines.row_plane.view import open_rows, refuse_inputs_as_output
 from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, WORK_FOLDER, check_counts, claim
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
-from pipelines.spool import SPOOL_FOLDER, read_spool, spool
+from pipelines.spool import SPOOL_FOLDER
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import ConfigError, OutputError
 from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
@@ -47,55 +49,29 @@ class Assembled:
     copied: int | None = None
 
 
-class ReadRows(beam.DoFn):
-    """All images of the view, each with its shard; or, spooled, where they lie."""
-
-    def __init__(self, job: AssembleJob, spooled: bool) -> None:
-        self._job, self._spooled = job, spooled
-
-    def process(self, element: None) -> Iterator[tuple[int, bytes]]:
-        rows = row_elements(open_rows(self._job.rows.path), shards=self._job.shards, seed=self._job.seed)
-        yield from spool(rows, _spool_folder(self._job)) if self._spooled else rows
-
-
 class WriteShard(PixelDoFn):
     """Reads the records of one shard where they lie and writes it; puts out the shard's number."""
 
-    def __init__(self, job: AssembleJob, spooled: bool) -> None:
-        self._job, self._spooled = job, spooled
+    def __init__(self, job: AssembleJob, folder: str) -> None:
+        self._job, self._folder = job, folder
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        number, rows = element
-        if self._spooled:
-            rows = read_spool(filter(None, rows), _spool_folder(self._job))
-        report, written = write_assembled(self._job, number, rows)
+        number, payloads = element
+        report, written = write_assembled(self._job, number, received(payloads, self._folder))
         Metrics.counter("assemble", "shards_written" if written else "shards_found").inc()
         Metrics.counter("assemble", "records").inc(report.records)
         yield number
 
 
-def _spool_folder(job: AssembleJob) -> str:
-    return storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER)
+def _read(job: AssembleJob, _number: int, _piece: str) -> Iterator[tuple[int, bytes]]:
+    """All images of the view, each with its shard."""
+    return row_elements(open_rows(job.rows.path), shards=job.shards, seed=job.seed)
 
 
 def build(pipeline: beam.Pipeline, job: AssembleJob, *, spooled: bool = False) -> PCollection[int]:
     """The steps of an assembly, from nothing to the numbers of the shards that are written."""
-    shards = (
-        pipeline
-        | "number the shards" >> beam.Create(list(range(job.shards)), reshuffle=False)
-        | "give each an empty row" >> beam.Map(lambda number: (number, b"")).with_output_types(tuple[int, bytes])
-    )
-    rows = (
-        pipeline
-        | "begin" >> beam.Create([None], reshuffle=False)
-        | "read rows" >> beam.ParDo(ReadRows(job, spooled)).with_output_types(tuple[int, bytes])
-    )
-    return (
-        (shards, rows)
-        | "join both" >> beam.Flatten()
-        | "group rows by shard" >> beam.GroupByKey()
-        | "write shards" >> beam.ParDo(WriteShard(job, spooled)).with_output_types(int)
-    )
+    folder = storage.join(job.out, WORK_FOLDER, SPOOL_FOLDER) if spooled else ""
+    return exchange(pipeline, [""], partial(_read, job), WriteShard(job, folder), shards=job.shards, folder=folder)
 
 
 def make_job(dataset: str, out: str, *, shards: int = 0, seed: int = 0) -> AssembleJob:

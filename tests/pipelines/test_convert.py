@@ -379,7 +379,7 @@ def test_trouble_of_the_file_system_is_no_reject(coco: Coco, convert: Convert, m
 
 
 def test_rows_that_a_runner_loses_are_noticed(coco: Coco, convert: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import convert as module
+    from pipelines import exchange as module
 
     for number in range(1, 5):
         coco.image(number)

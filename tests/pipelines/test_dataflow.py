@@ -139,7 +139,7 @@ def test_the_steps_are_those_of_a_conversion(built: Built) -> None:
         "number the shards",
         "give each an empty row",
         "name the pieces",
-        "read annotations",
+        "read rows",
         "join both",
         "group rows by shard",
         "write shards",
@@ -209,7 +209,7 @@ def test_what_a_worker_imports_is_required(unpacked: Path) -> None:
 def test_the_staged_package_alone_loads_every_step_and_no_tensorflow(built: Built, unpacked: Path) -> None:
     """In a fresh interpreter, away from the checkout: what a worker does first."""
     payloads = []
-    for name in ("read annotations", "write shards"):
+    for name in ("read rows", "write shards"):
         payload = beam_runner_api_pb2.ParDoPayload.FromString(built.leaves()[name].spec.payload)
         payloads.append(payload.do_fn.payload)
     program = (
@@ -226,7 +226,7 @@ def test_the_staged_package_alone_loads_every_step_and_no_tensorflow(built: Buil
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         str(unpacked / "pipelines" / "__init__.py"),
-        "pipelines.convert ReadRows",
+        "pipelines.exchange Deal",
         "pipelines.convert WriteShard",
         "[]",
     ]
