@@ -6,6 +6,7 @@ and a resumed run reads on from any position. Every record's CRC is checked as i
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from schemas.dataset_files import open_dataset_files
+from schemas.dataset_files import open_dataset_files, shard_path
 from schemas.errors import FormatError, InputError, TreeError
 from schemas.manifest import Manifest
 from schemas.record import ImageRecord
@@ -105,8 +106,9 @@ def open_dataset(path: str) -> Dataset:
     files = open_dataset_files(path)
     path, manifest = files.path, files.manifest
     if manifest.is_view:
+        bases = ", ".join(_from_here(path, base) for base in manifest.base)
         raise InputError(
-            f"{path} is a view: its records lie in {', '.join(manifest.base)} and do not hold its changes yet; make "
+            f"{path} is a view: its records lie in {bases} and do not hold its changes yet; make "
             f"shards of it with `wordtree assemble {path} OUT`"
         )
     if not manifest.shards:
@@ -131,6 +133,12 @@ def open_dataset(path: str) -> Dataset:
         offsets=table["offset"].to_numpy(),
         lengths=table["length"].to_numpy(),
     )
+
+
+def _from_here(path: str, base: str) -> str:
+    """A directory that a view names, which is a path from the view's, as one from the working directory or a URL."""
+    found = shard_path(path, base)
+    return found if "://" in found else os.path.relpath(os.path.realpath(found))
 
 
 def _open_shard(path: str) -> Any:

@@ -106,7 +106,7 @@ class Plan:
         mapped = f" mapped by {self.options['labels']!r}" if self.options["labels"] != "none" else " without concepts"
         dropped = f", {len(job.space.dropped)} unknown (their annotations are rejected)" if job.space.dropped else ""
         return [
-            f"source   {job.source.name}: {paths}" + (f" ({size / 1e6:.1f} MB of annotations)" if size else ""),
+            f"source   {job.source.name}: {paths}" + (f" ({_size(size)} of annotations)" if size else ""),
             f"images   {'' if self.exact else 'about '}{self.images} below {job.source.image_root}"
             + (f" (--limit {self.options['limit']})" if self.options["limit"] else "")
             + "".join(f"; {note}" for note in self.notes),
@@ -114,6 +114,10 @@ class Plan:
             f"tree     {self.tree or 'none'}",
             f"output   {job.out}: {job.shards} shard{'s' * (job.shards != 1)} of split {job.split!r}",
         ]
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(size / 1e3, 0.1):,.1f} KB"
 
 
 def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
