@@ -16,7 +16,7 @@ import msgspec
 from pipelines.files import storage
 
 SPOOL_FOLDER = "spool"
-BYTES_HELD = 8 << 20  # of payloads before they are written out
+BYTES_HELD = 2 << 20  # of payloads before they are written out
 _COUNTED_PER_PAYLOAD = 100  # what Python needs for one, beside its bytes
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, NoReturn, Protocol
 from pipelines.files import storage
 from schemas.errors import FormatError
 
-WINDOW = 4 << 20
+WINDOW = 1 << 20
 EXPLAINED = 64 << 20  # files up to this size are read whole to explain a syntax error
 _KINDS = {
     b"[": "a list",
