@@ -12,6 +12,7 @@ Prints a line for each; exits with 1 if something could not be had.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def run(words: list[str], **environment: str) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"{words[0]} took more than {SECONDS} s"
-    told = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours, which Maven shows all the same
+    told = [line for line in printed.splitlines() if line.strip()]
     errors = [line for line in told if "ERROR" in line] or told
     return "" if done.returncode == 0 else " ".join(errors[0].split())[:300] if errors else f"{words[0]} failed"
 
