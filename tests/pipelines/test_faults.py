@@ -219,11 +219,11 @@ def test_trouble_is_found_in_what_a_runner_makes_of_it() -> None:
 def test_a_local_file_system_that_fails_is_no_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that cannot be read for a reason of its own is a reject; a broken disk ends the run."""
 
-    def broken(path: str) -> bytes:
+    def broken(path: str, size: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error", path)
 
     (tmp_path / "1.jpg").write_bytes(b"x")
-    monkeypatch.setattr(storage, "read_bytes", broken)
+    monkeypatch.setattr(storage, "_read_regular", broken)
     with pytest.raises(StorageError, match="Input/output error"):
         storage.read_item(str(tmp_path / "1.jpg"))
 
