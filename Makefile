@@ -49,7 +49,7 @@ $(DATAFLOW)/.installed: setup.py $(INSTALLED)
 	$(PYTHON) -m venv $(DATAFLOW)
 	$(DATAFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
 	PYTHONWARNINGS=ignore $(DATAFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-	  -e '.[dataflow]' 'pytest>=8.3,<9.2' hypothesis
+	  -e '.[dataflow]' 'pytest>=8.3,<9.2' 'pytest-xdist>=3.6' hypothesis
 	@touch $@
 
 clean:
