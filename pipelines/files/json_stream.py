@@ -117,6 +117,7 @@ class _Reader:
         self._w, self._lists = window, lists
 
     def members(self) -> Iterator[Value | Batch]:
+        """The object's members in the order of the file; a list that is asked for comes in batches."""
         self._w.begin()
         if self._w.peek() != b"{":
             self._whole_value()  # a syntax error is told before anything else

@@ -106,6 +106,7 @@ def box_parser(header: Header) -> BoxParser:
     others = _others(header, _BOX_COLUMNS)
 
     def parse(cells: Cells, where: str) -> BoxRow:
+        """A row of boxes."""
         class_key = _class(cells[class_at], "box")
         ymin, xmin, ymax, xmax = _corners(cells, corners)
         confidence = 1.0
@@ -137,6 +138,7 @@ def mask_parser(header: Header, uri_of: Callable[[str], str]) -> BoxParser:
     others = _others(header, _MASK_COLUMNS)
 
     def parse(cells: Cells, where: str) -> BoxRow:
+        """A row of masks, as the box that it belongs to."""
         class_key = _class(cells[class_at], "box")
         ymin, xmin, ymax, xmax = _corners(cells, corners)
         path = cells[path_at]

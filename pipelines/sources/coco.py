@@ -128,6 +128,7 @@ class Source(DatasetSource):
         }[role]
 
     def survey(self) -> Survey:
+        """Ids and classes of the main file; what the others name beside it is told in notes."""
         main, *others = self.pieces()
         path, head = self._path(main), read_head(self._path(main), _role(main))
         _check(head, path, main, self.unlabelled)
