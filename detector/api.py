@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+from detector.config import DecodeConfig
+
 
 class Batch(NamedTuple):
     """One batch of the joint stream.
@@ -21,6 +23,7 @@ class Batch(NamedTuple):
         image_nodes: i32[B, L] tree nodes of the image labels.
         image_node_sign: i8[B, L] +1 present, -1 verified absent, 0 no row.
         image_node_weight: f32[B, L] confidence in [0, 1].
+        source: i32[B] which data set the image comes from, by its number in the stream.
     """
 
     images: Any
@@ -31,6 +34,7 @@ class Batch(NamedTuple):
     image_nodes: Any
     image_node_sign: Any
     image_node_weight: Any
+    source: Any = None
 
 
 class Detections(NamedTuple):
@@ -53,15 +57,24 @@ class Detector(Protocol):
     """A meta-architecture. The trainer, the evaluator and the exporter know only this."""
 
     model: Any
+    tree: Any
 
-    def losses(self, batch: Batch, *, training: bool, images_seen: Any) -> dict[str, Any]:
-        """Named loss terms, each a scalar mean over the batch's images; their sum is trained."""
+    def losses(self, batch: Batch, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
+        """Named loss terms, f32[B] each: one value an image. The mean over images of their sum is trained.
+
+        Args:
+            batch: of the joint stream.
+            training: whether batch normalisation uses the batch's own statistics.
+            images_seen: images up to and with this batch, an integer tensor; what begins or ends after so many steps
+                is decided by it.
+            teacher: another detector of the same kind, with averaged weights, or None.
+        """
         ...
 
     def score_nodes(self, images: Any, nodes: Any) -> tuple[Any, Any]:
         """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] for fixed nodes, before suppression."""
         ...
 
-    def detect(self, images: Any, *, threshold: float, walk_threshold: float) -> Detections:
-        """Detections at the deepest node that is likely enough, after suppression."""
+    def detect(self, images: Any, options: DecodeConfig) -> Detections:
+        """Detections after the walk down the tree and suppression."""
         ...

@@ -27,29 +27,49 @@ class ModelConfig:
 
     Attributes:
         architecture: module of `detector.architectures`.
-        input_size: pixels, square; a multiple of the output stride.
-        width: multiplies every channel count of Darknet-19.
-        stages: how many of Darknet-19's six stages are built (depth); stage k runs at stride 2^(k-1).
+        network: the layers before the head: darknet19, tiny (of YOLOv2 tiny), or a name of keras.applications.
+        cfg: text of a darknet .cfg; when given it is the network, and what follows up to head_width is not used.
+        input_size: pixels, the width; a multiple of the output stride.
+        input_height: pixels; 0 for a square.
+        width: multiplies every channel count.
+        depth: multiplies the convolutions of a stage, in pairs of bottleneck and 3x3.
+        stages: how many of Darknet-19's six stages are built; stage k runs at stride 2^(k-1).
         output_stride: 8, 16 or 32: stages beyond it keep this stride.
-        head_convs: extra 3x3 convolutions before the last layer (YOLOv2 has 2, YOLO9000 none).
+        head_convs: extra 3x3 convolutions before the last layer (YOLOv2 has 3, YOLO9000 none).
         head_width: their channels, before `width`.
-        anchors: priors as (width, height), relative to the image; empty: taken from the data by k-means.
+        passthrough: channels taken from the finer map of stage 5 before the last extra convolution, reorganised in
+            darknet's order (YOLOv2 has 64); 0 for none.
+        anchors: priors as (width, height), relative to an image of input_size; at another size of multi-scale training
+            they keep their pixels. Empty: taken from the data by k-means.
         num_anchors: how many priors k-means finds.
         dropout: share of channels dropped before the last layer.
         batch_norm_momentum: of the running statistics.
+        class_head: "gathered" computes the classes of supervised boxes alone, "full" those of every box; "auto" takes
+            the cheaper one for the size of the tree. The losses are equal.
     """
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        return (self.input_height or self.input_size, self.input_size)
+
     architecture: str = "yolo9000"
+    network: str = "darknet19"
+    cfg: str = ""
     input_size: int = 416
+    input_height: int = 0
     width: float = 1.0
+    depth: float = 1.0
     stages: int = 6
     output_stride: int = 32
     head_convs: int = 0
     head_width: int = 1024
+    passthrough: int = 0
     anchors: tuple[tuple[float, float], ...] = ()
     num_anchors: int = 3
     dropout: float = 0.0
     batch_norm_momentum: float = 0.99
+    class_head: Literal["auto", "gathered", "full"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +83,19 @@ class LossConfig:
         bias_match: anchors are matched by their own shape instead of by the predicted shape.
         small_box_weight: coordinates weigh (2 - w h) (darknet since 2017-03; in no paper).
         prior_scale, prior_images: for the first images every prediction is pulled to its prior.
-        weak: which boxes a labels-only image supervises (see detector/weak_loss.py).
+        weak: which boxes a labels-only image supervises (see detector/weak/).
         weak_scale: weight of the class part of a labels-only image.
         weak_object_scale: weight of its objectness part.
         weak_after: steps without the labels-only part at the start.
+        weak_pseudo: where the chosen box gives the label at least this probability, its objectness is pulled to 1; 0
+            switches that off.
+        weak_pseudo_after: steps before that begins.
+        weak_teacher: the averaged weights (train.ema) choose the boxes.
+        weak_robust: q of the generalised cross-entropy (1 - P^q) / q of labels; 0 is the cross-entropy itself, 1 the
+            mean absolute error, which wrong labels harm least.
+        weak_negative_scale: weight of verified absent labels: no box may hold such a class or what lies below it.
+        federated: least weight of "no object" where a box looks like something that its data set never annotated; 1
+            punishes all alike.
         label_smoothing: taken from the true class of each sibling group and spread over the group.
     """
 
@@ -80,10 +109,18 @@ class LossConfig:
     small_box_weight: bool = False
     prior_scale: float = 0.01
     prior_images: int = 12_800
-    weak: Literal["paper", "release2017", "head", "marginal", "off"] = "paper"
+    weak: Literal[
+        "paper", "release2017", "release2017_07", "head", "marginal", "ancestor", "size", "objectness", "off"
+    ] = "paper"
     weak_scale: float = 1.0
     weak_object_scale: float = 1.0
     weak_after: int = 0
+    weak_pseudo: float = 0.0
+    weak_pseudo_after: int = 0
+    weak_teacher: bool = False
+    weak_robust: float = 0.0
+    weak_negative_scale: float = 1.0
+    federated: float = 1.0
     label_smoothing: float = 0.0
 
 
@@ -92,6 +129,10 @@ class AugmentConfig:
     """Random changes of an image and its boxes together; see detector/augment.py.
 
     Attributes:
+        mode: "zoom": scale, aspect and shift as below; "darknet": the aspect ratio is jittered by `jitter` of the
+            image's sides and the picture fitted in, at a random place; "release2017": each side is moved by up to
+            `jitter` and what remains is stretched over the canvas.
+        jitter: of the last two modes, in shares.
         scale: the image is drawn at 1/scale to scale times its size.
         aspect: the aspect ratio changes by up to this factor.
         shift: as a share of the free room, 0 keeps the image centred.
@@ -101,6 +142,8 @@ class AugmentConfig:
         min_visible: a box with less of its area left in the picture is not a target any more.
     """
 
+    mode: Literal["zoom", "darknet", "release2017"] = "zoom"
+    jitter: float = 0.2
     scale: float = 1.0
     aspect: float = 1.0
     shift: float = 0.0
@@ -138,8 +181,16 @@ class TrainConfig:
         optimizer: "sgd" (momentum 0.9, darknet's) or "adamw".
         learning_rate: at its highest.
         warmup_steps: rises to it in so many steps.
-        schedule: "cosine" to zero, or "constant".
-        weight_decay: on convolution kernels alone.
+        warmup_power: of the rise; darknet's burn-in has 4.
+        schedule: "cosine" to zero, "constant", "steps" (times a factor at each named step) or "poly" (1 - b/max)^power.
+        schedule_steps, schedule_scales: of "steps".
+        schedule_power: of "poly".
+        momentum: of sgd.
+        weight_decay: on convolution kernels alone; with sgd inside the momentum, as darknet does.
+        subdivisions: a batch is computed in so many parts whose gradients are summed (darknet's word).
+        multi_scale: sizes of the input, drawn anew every multi_scale_every steps; empty: input_size alone.
+        multi_scale_every: darknet's 10.
+        evaluate_every: steps between evaluations on the sets given with --eval; 0: none.
         clip_norm: global norm of the gradients, 0 for none.
         ema: decay of the averaged weights that are evaluated, 0 for none.
         seed: of weights, order and augmentation.
@@ -152,14 +203,52 @@ class TrainConfig:
     optimizer: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float = 1e-3
     warmup_steps: int = 100
-    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_power: float = 1.0
+    schedule: Literal["cosine", "constant", "steps", "poly"] = "cosine"
+    schedule_steps: tuple[int, ...] = ()
+    schedule_scales: tuple[float, ...] = ()
+    schedule_power: float = 4.0
+    momentum: float = 0.9
     weight_decay: float = 5e-4
+    subdivisions: int = 1
+    multi_scale: tuple[int, ...] = ()
+    multi_scale_every: int = 10
+    evaluate_every: int = 0
     clip_norm: float = 10.0
     ema: float = 0.0
     seed: int = 0
     checkpoint_every: int = 200
     log_every: int = 20
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How predictions become detections. No part of an experiment: each command chooses.
+
+    Attributes:
+        walk: how a box gets its name. "thesis": down the tree while the best child's absolute probability is above
+            `walk_threshold`; "darknet": the same, but with absolute probabilities multiplied along the path once more
+            and the score the objectness alone; "map": the best of `nodes`; "leaves": the best leaf; "topk": the `top`
+            best leaves, each a detection of its own.
+        threshold: least score.
+        walk_threshold: in [0, 1].
+        suppression: "any" whatever the class; "class" within one node; "subtree" within nodes of which one is above
+            the other.
+        iou_threshold: overlap above which two boxes are one.
+        limit: detections kept per image.
+        top: of "topk".
+        nodes: of "map": tree nodes.
+    """
+
+    walk: Literal["thesis", "darknet", "map", "leaves", "topk"] = "thesis"
+    threshold: float = 0.2
+    walk_threshold: float = 0.5
+    suppression: Literal["any", "class", "subtree"] = "any"
+    iou_threshold: float = 0.45
+    limit: int = 100
+    top: int = 5
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ def test_layers_and_homes_of_third_parties():
             {"apache_beam", "tensorflow", "keras", "nltk"},
         ),
         ("pipelines.convert, pipelines.writing, pipelines.worker", {"tensorflow", "keras", "pycocotools"}),
-        ("wordtree.cli, pipelines.cli, detector.cli", {"apache_beam", "tensorflow", "keras", "pycocotools"}),
+        ("wordtree.cli, pipelines.cli, detector.cli_train", {"apache_beam", "tensorflow", "keras", "pycocotools"}),
     ],
 )
 def test_a_fresh_interpreter_loads_no_third_party_that_lives_elsewhere(package, forbidden):

@@ -1,0 +1,56 @@
+"""`wordtree anchors`.
+
+Parsers only: the work, and TensorFlow, are imported when the subcommand runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from detector.cli_parts import start_tensorflow, subcommand
+from schemas.errors import ConfigError
+
+
+def add_anchors(subparsers: Any) -> None:
+    """`wordtree anchors`."""
+    parser = subcommand(
+        subparsers,
+        "anchors",
+        "priors by k-means on the box shapes, with 1 - IoU as the distance",
+        "wordtree anchors coco-train --count 5",
+        _run_anchors,
+    )
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET", help="dataset directories; sets without boxes are skipped"
+    )
+    parser.add_argument("--count", type=int, default=5, help="how many priors (default: %(default)s)")
+    parser.add_argument("--curve", action="store_true", help="also the fit of 1 to COUNT priors, to choose by")
+    parser.add_argument("--seed", type=int, default=0, help="of the starting points (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def _run_anchors(args: argparse.Namespace) -> int:
+    start_tensorflow()
+    from detector.anchors import box_shapes, kmeans_anchors
+    from detector.dataset import open_dataset
+
+    if args.count < 1:
+        raise ConfigError(f"--count {args.count}: expected at least 1")
+    shapes = box_shapes([open_dataset(path) for path in args.datasets])
+    counts = range(1, args.count + 1) if args.curve else [args.count]
+    rows = []
+    for count in counts:
+        anchors, fit = kmeans_anchors(shapes, count, seed=args.seed)
+        rounded = [[round(float(v), 5) for v in anchor] for anchor in anchors]
+        rows.append({"count": count, "mean_iou": round(fit, 4), "anchors": rounded})
+    if args.json:
+        print(json.dumps({"boxes": len(shapes), "priors": rows}))
+        return 0
+    print(f"{len(shapes)} boxes; width and height relative to the letterboxed image")
+    for row in rows:
+        pairs = "  ".join(f"{w:.3f} x {h:.3f}" for w, h in row["anchors"])
+        print(f"{row['count']} priors, mean IoU {row['mean_iou']:.3f}: {pairs}")
+    print(f"--set 'model.anchors={json.dumps(rows[-1]['anchors'])}'")
+    return 0

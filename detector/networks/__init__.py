@@ -1,0 +1,1 @@
+"""Networks: lists of layers, from images to the features that a head reads."""
