@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,38 @@ def add_evaluate(subparsers: Any) -> None:
     parser = subcommand(
         subparsers,
         "evaluate",
-        "average precision by pycocotools; classes with and without boxes in training apart",
+        "average precision, recall, names in the tree and kinds of errors; classes with and without boxes in training "
+        "apart",
         "wordtree evaluate run eval-fine",
         _run_evaluate,
     )
-    parser.add_argument("run_directory", metavar="RUN", help="run directory of `wordtree train`")
-    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="dataset directories with boxes")
+    parser.add_argument(
+        "run_directory",
+        metavar="RUN",
+        help="run directory of `wordtree train`; may be left out with --detections",
+    )
+    parser.add_argument("datasets", nargs="*", metavar="DATASET", help="dataset directories with boxes")
     parser.add_argument("--out", help="directory for NAME.json (default: RUN/evaluation)")
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time (default: %(default)s)")
+    parser.add_argument(
+        "--metrics",
+        metavar="LIST",
+        help="some of coco,voc07,voc10,openimages,tree,errors,recall (default: all that fit the dataset)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="FILE",
+        help="CSV `wnid,group` with seen, unseen_near or unseen_far for every class, instead of what training had",
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write every figure of every class as CSV, too")
+    parser.add_argument("--detections", metavar="FILE", help="JSON file of COCO results to evaluate instead of a model")
+    parser.add_argument(
+        "--categories",
+        choices=("class", "node"),
+        default="class",
+        help="what category_id in --detections is: the dataset's class, or a node of the tree (default: %(default)s)",
+    )
+    parser.add_argument("--tree", metavar="TREE", help="tree for --detections without a RUN")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -35,33 +60,117 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size {args.batch_size}: expected at least 1")
     start_tensorflow()
+    from detector.run import split_run_path
+
+    run_folder = split_run_path(args.run_directory)[0]
+    has_run = (run_folder / "config.json").exists() or not args.detections
+    paths = args.datasets if has_run else [args.run_directory, *args.datasets]
+    if not paths:
+        raise ConfigError("no DATASET given; expected `wordtree evaluate RUN DATASET...`")
+    if args.tree and (has_run or not args.detections):
+        raise ConfigError("--tree is for --detections without a RUN; a run brings its own tree")
+    from detector.evaluate import check_metrics
+    from detector.metrics.groups import read_split
+
+    args.metrics = check_metrics(args.metrics) if args.metrics else None
+    split = read_split(Path(args.split)) if args.split else None
+    names = [Path(path.rstrip("/")).name for path in paths]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two datasets are called {twice[0]!r}; evaluate them one at a time, each with its --out")
+    folder = Path(args.out) if args.out else run_folder / "evaluation" if has_run else None
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise OutputError(f"--out {folder} is a file; expected a directory")
+    results = _of_file(args, has_run, paths, split) if args.detections else _of_run(args, paths, split)
+    done = []
+    for path, result in zip(paths, results, strict=True):
+        done.append(result)
+        if not args.json:
+            from detector.evaluation_table import table
+
+            step = "" if result["step"] is None else f", step {result['step']}"
+            print(f"\n{path}: {result['images']} images{step}, {result['seconds']} s")
+            print(table(result))
+        if folder is not None and not (args.detections and has_run and not args.out):
+            written = _write(folder, result)
+            if not args.json:
+                print(f"written to {written}")
+    if args.csv:
+        from detector.evaluation_table import csv_text
+
+        _write_whole(Path(args.csv), csv_text(done))
+    if args.json:
+        print(json.dumps(done))
+    return 0
+
+
+def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str] | None) -> Any:
+    """Results of a trained run, dataset by dataset."""
     from detector.dataset import open_dataset
-    from detector.evaluate import evaluate, table
     from detector.run import open_run
 
     run = open_run(args.run_directory)
-    datasets = [open_dataset(path) for path in args.datasets]
-    names = [Path(dataset.path).name for dataset in datasets]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"two datasets are called {twice[0]!r}; evaluate them one at a time, each with its --out")
-    folder = Path(args.out) if args.out else run.path / "evaluation"
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--out {folder} is a file; expected a directory")
-    results = []
-    for dataset in datasets:
-        result = evaluate(
-            run, dataset, batch_size=args.batch_size, log=lambda line: print(line, file=sys.stderr, flush=True)
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{result['dataset']}.json"
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
+    for dataset in [open_dataset(path) for path in paths]:
+        if hasattr(run.detector, "classify"):
+            from detector.evaluate_classes import evaluate_classes
+
+            if args.metrics or args.split:
+                raise ConfigError("--metrics and --split are for detectors; this run is a classifier of whole images")
+            yield evaluate_classes(run, dataset, batch_size=args.batch_size, log=_log)
+            continue
+        from detector.evaluate import evaluate
+
+        yield evaluate(run, dataset, batch_size=args.batch_size, log=_log, metrics=args.metrics, split=split)
+
+
+def _of_file(args: argparse.Namespace, has_run: bool, paths: list[str], split: Mapping[str, str] | None) -> Any:
+    """The result of a file of detections on the one dataset that it was made on."""
+    from detector.dataset import open_dataset
+    from detector.evaluate import evaluate_results
+    from detector.measure import Training
+    from wordtree.files import read_tree
+
+    if len(paths) > 1:
+        raise ConfigError(f"--detections belongs to one dataset; found {len(paths)}")
+    tree, boxes, labels = read_tree(Path(args.tree)) if args.tree else None, {}, {}
+    if has_run:
+        from detector.run import read_training_nodes, split_run_path
+
+        folder = split_run_path(args.run_directory)[0]
+        tree = read_tree(folder / "tree")
+        boxes, labels = read_training_nodes(folder)
+    if args.categories == "node" and tree is None:
+        raise ConfigError("--categories node needs a tree; give a RUN or --tree")
+    yield evaluate_results(
+        Path(args.detections),
+        open_dataset(paths[0]),
+        tree=tree,
+        training=Training(boxes, labels, split),
+        categories=args.categories,
+        metrics=args.metrics,
+    )
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _write(folder: Path, result: Mapping[str, Any]) -> Path:
+    """NAME.json, and NAME.split.csv with the groups, which --split reads."""
+    from detector.metrics.groups import split_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = {row["wnid"]: row["split"] for row in result["classes"] if row["wnid"] and "split" in row}
+    if groups:
+        _write_whole(folder / f"{result['dataset']}.split.csv", split_text(groups))
+    path = folder / f"{result['dataset']}.json"
+    _write_whole(path, json.dumps(result, indent=1) + "\n")
+    return path
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
-        results.append(result)
-        if not args.json:
-            print(f"\n{dataset.path}: {result['images']} images, step {result['step']}, {result['seconds']} s")
-            print(table(result))
-            print(f"written to {path}")
-    if args.json:
-        print(json.dumps(results))
-    return 0
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})") from error

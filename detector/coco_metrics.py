@@ -14,6 +14,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detector.metrics.columns import Found
 from schemas.boxes import box_to_coco_xywh
 from schemas.record import BoxAnnotation, ImageRecord
 
@@ -43,6 +44,7 @@ def ground_truth_from_records(records: Sequence[ImageRecord], class_ids: Sequenc
                     "bbox": [x, y, w, h],
                     "area": w * h if box.area is None else box.area,
                     "iscrowd": int(is_ignored(box)),
+                    "is_group_of": bool(box.is_group_of),
                 }
             )
     return {
@@ -50,6 +52,16 @@ def ground_truth_from_records(records: Sequence[ImageRecord], class_ids: Sequenc
         "annotations": annotations,
         "categories": [{"id": class_id, "name": str(class_id)} for class_id in class_ids],
     }
+
+
+def coco_results(found: Found, image_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Detections as a COCO results list: image numbers become ids, corners x, y, w, h."""
+    boxes = np.concatenate([found.box[:, :2], found.box[:, 2:] - found.box[:, :2]], axis=1).round(3).tolist()
+    columns = zip(found.image.tolist(), found.klass.tolist(), boxes, found.score.tolist(), strict=True)
+    return [
+        {"image_id": image_ids[image], "category_id": klass, "bbox": box, "score": score}
+        for image, klass, box, score in columns
+    ]
 
 
 def is_ignored(box: BoxAnnotation) -> bool:
@@ -79,9 +91,11 @@ def average_precision(
         evaluation = COCOeval(gold, found, "bbox")
         evaluation.params.imgIds = sorted(image_ids)
         evaluation.params.catIds = list(class_ids)
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]  # of the four only this is read
+        evaluation.params.maxDets = [100]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU, recall, class; all areas; 100 detections
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU, recall, class
     classes = list(evaluation.params.catIds)
     return [_class_ap(precision[:, :, classes.index(class_id)], evaluation.params.iouThrs) for class_id in class_ids]
 

@@ -1,4 +1,4 @@
-"""Average precision of a run on a dataset; classes that were boxed in training and classes that never were, apart.
+"""Figures of a run, or of a file of detections, on a dataset; classes boxed in training and never boxed ones apart.
 
 A class counts as boxed if the training data held a box of it, or of something below it in the tree; as never boxed if
 it held image labels of it alone; classes with neither are a third group. Scores are P(object) P(node) at the node
@@ -10,125 +10,183 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 import numpy as np
-import tensorflow as tf
 
-from detector.augment import letterbox, place_image, unplace_boxes
-from detector.coco_metrics import ClassAp, average_precision, ground_truth_from_records, is_ignored, mean_or_none
+from detector.coco_metrics import ground_truth_from_records, is_ignored
 from detector.dataset import Dataset
-from detector.input import decode_image, first_line
-from detector.nms import suppress_per_class
+from detector.measure import METRICS, Evidence, Training, measure
+from detector.metrics.columns import Found, Ints, coco_found, coco_truths
 from detector.run import Run
-from schemas.boxes import Box, box_to_coco_xywh
-from schemas.errors import FormatError, InputError
+from schemas.errors import ConfigError, FormatError, InputError
 from schemas.record import ImageRecord
+from wordtree.tree import WordTree
 
 Log = Callable[[str], None]
-SCORE_THRESHOLD = 0.001
-IOU_THRESHOLD = 0.45
-DETECTIONS_PER_IMAGE = 100
-GROUPS = {
-    "boxed": "boxed in training",
-    "unboxed": "never boxed, only labelled",
-    "untrained": "not in the training data",
-}
 
 
-def evaluate(run: Run, dataset: Dataset, *, batch_size: int = 32, log: Log = print) -> dict[str, Any]:
+def evaluate(
+    run: Run,
+    dataset: Dataset,
+    *,
+    batch_size: int = 32,
+    log: Log = print,
+    metrics: Collection[str] | None = None,
+    split: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Evaluate `run` on `dataset`: the summary and one row per class; see docs/formats.md for the keys.
+
+    Args:
+        run: with detector, tree, experiment, checkpoint and the counts of its training data.
+        dataset: with boxes.
+        batch_size: images at a time.
+        log: takes progress lines.
+        metrics: of `METRICS`; all that fit the dataset if left out.
+        split: wnid to "seen", "unseen_near" or "unseen_far", instead of the counts of the training data.
 
     Raises:
         InputError: if the dataset has no boxes to compare with.
         TreeError: if the dataset does not fit the run's tree.
     """
-    if not dataset.has_boxes:
-        raise InputError(f"{dataset.path} has image labels alone; evaluation needs boxes")
+    _check_boxes(dataset)
+    from detector.scoring import score_dataset
+
     began = time.monotonic()
-    class_nodes = dataset.nodes(run.tree)
-    records, results = _detect_all(run, dataset, class_nodes, batch_size, log)
-    truth, source = _truth(dataset, records)
-    image_ids = [image["id"] for image in truth["images"]] if source == "records" else _official_ids(records)
-    for result in results:
-        result["image_id"] = image_ids[result["image_id"]]
-    scores = average_precision(truth, results, image_ids, list(class_nodes))
-    rows = [_class_row(run, dataset, k, scores[k], records) for k in range(len(class_nodes))]
+    nodes = dataset.nodes(run.tree)
+    wanted = default_metrics(dataset) if metrics is None else metrics
+    tree_too = "tree" in wanted
+    above = nodes_above(list(nodes.values()), run.tree) if tree_too else []
+    scored = score_dataset(
+        run,
+        dataset,
+        list(nodes.values()),
+        lambda box: None if is_ignored(box) else nodes.get(box.class_id),
+        above=above,
+        chains=tree_too,
+        batch_size=batch_size,
+        log=log,
+    )
+    truth, source, image_ids = truth_of(dataset, scored.records)
+    ids = np.array(list(nodes), np.int64)
+    evidence = Evidence(
+        tree=run.tree,
+        classes=dataset.manifest.classes,
+        nodes=nodes,
+        truth=truth,
+        image_ids=image_ids,
+        truths=coco_truths(truth, {image_id: number for number, image_id in enumerate(image_ids)}),
+        labels=verified_labels(scored.records, nodes),
+        found=_renamed(scored.found, ids),
+        above=_renamed(scored.above, np.array(above, np.int64)) if tree_too else None,
+        best=_renamed(scored.best, ids),
+        proposals=scored.proposals,
+        chains=scored.chains if scored.ranked_by == "objectness" else None,
+    )
+    measured = measure(evidence, Training(run.training_boxes, run.training_labels, split), wanted)
     return {
         "run": str(run.path),
         "step": run.checkpoint.step,
         "dataset": Path(dataset.path).name,
-        "images": len(records),
+        "images": len(scored.records),
         "ground_truth": source,
-        "summary": _summary(rows),
-        "classes": rows,
+        "ranked_by": scored.ranked_by,
+        "metrics": [name for name in METRICS if name in wanted],
+        **measured,
         "seconds": round(time.monotonic() - began, 1),
     }
 
 
-def _detect_all(
-    run: Run, dataset: Dataset, class_nodes: dict[int, int], batch_size: int, log: Log
-) -> tuple[list[ImageRecord], list[dict[str, Any]]]:
-    """The records, without pixels, and COCO results whose image_id is the record's number."""
-    nodes = tf.constant(list(class_nodes.values()), tf.int32)
-    class_ids = list(class_nodes)
-    score = tf.function(lambda images: run.detector.score_nodes(images, nodes), reduce_retracing=True)
-    records: list[ImageRecord] = []
-    results: list[dict[str, Any]] = []
-    began = time.monotonic()
-    for batch in _chunks(dataset, batch_size):
-        images = tf.stack([canvas(record, run.experiment.model.input_size) for record in batch])
-        boxes, scores = (tensor.numpy() for tensor in score(images))
-        for record, box, rows in zip(batch, boxes, scores, strict=True):
-            box = np.clip(unplace_boxes(box, letterbox(record.height, record.width)), 0, 1)
-            kept, classes, values = suppress_per_class(
-                box, rows, threshold=SCORE_THRESHOLD, iou_threshold=IOU_THRESHOLD, limit=DETECTIONS_PER_IMAGE
-            )
-            for corners, column, value in zip(kept, classes, values, strict=True):
-                xywh = box_to_coco_xywh(Box(*map(float, corners)), height=record.height, width=record.width)
-                results.append(
-                    {
-                        "image_id": len(records),
-                        "category_id": class_ids[column],
-                        "bbox": [round(v, 3) for v in xywh],
-                        "score": float(value),
-                    }
-                )
-            records.append(_without_pixels(record))
-        seconds = time.monotonic() - began
-        if len(records) % (10 * batch_size) < batch_size:
-            log(f"evaluated {len(records)}/{len(dataset)} images, {len(records) / seconds:.0f} images/s")
-    return records, results
+def evaluate_results(
+    path: Path,
+    dataset: Dataset,
+    *,
+    tree: WordTree | None = None,
+    training: Training | None = None,
+    categories: str = "class",
+    metrics: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """The same for a file of COCO results, without a model.
 
-
-def canvas(record: ImageRecord, size: int) -> tf.Tensor:
-    """The record's image, letterboxed: f32[size, size, 3].
+    Args:
+        path: JSON list of image_id, category_id, bbox (x, y, w, h in pixels) and score.
+        dataset: with boxes.
+        tree: the classes; a flat list of the dataset's own if left out.
+        training: what decides the groups; without it all classes are in the third one.
+        categories: whether category_id is the dataset's "class" id or a "node" of the tree.
+        metrics: of `METRICS`; all that fit the dataset if left out.
 
     Raises:
-        FormatError: naming the image, if it cannot be decoded.
+        InputError: the dataset has no boxes, or the file cannot be read.
+        FormatError: the file holds no COCO results, or speaks of images that the dataset does not have.
     """
-    placement = tf.constant(np.array(letterbox(record.height, record.width), np.float32))
-    try:
-        image = decode_image(tf.constant(record.encoded or b""))
-    except tf.errors.InvalidArgumentError as error:
-        raise FormatError(f"image {record.image_id!r} ({record.uri}) cannot be decoded: {first_line(error)}") from error
-    return place_image(image, placement, size)
+    _check_boxes(dataset)
+    began = time.monotonic()
+    tree = flat_tree(dataset) if tree is None else tree
+    nodes = _flat_nodes(dataset, tree)
+    records = [dataset.record(row)._replace(encoded=None) for row in range(len(dataset))]
+    truth, source, image_ids = truth_of(dataset, records)
+    rows = read_results(path, image_names(records))
+    found = coco_found(rows, {number: number for number in range(len(records))})
+    if categories == "node":
+        places = {node: klass for klass, node in reversed(nodes.items())}
+        found = found.take(np.isin(found.klass, list(places)))
+        found = replace(found, klass=np.array([places[node] for node in found.klass.tolist()], np.int64))
+    wanted = default_metrics(dataset) if metrics is None else metrics
+    evidence = Evidence(
+        tree=tree,
+        classes=dataset.manifest.classes,
+        nodes=nodes,
+        truth=truth,
+        image_ids=image_ids,
+        truths=coco_truths(truth, {image_id: number for number, image_id in enumerate(image_ids)}),
+        labels=verified_labels(records, nodes),
+        found=found.take(np.isin(found.klass, list(nodes))),
+    )
+    return {
+        "run": "",
+        "detections": str(path),
+        "step": None,
+        "dataset": Path(dataset.path).name,
+        "images": len(records),
+        "ground_truth": source,
+        "ranked_by": "score",
+        "metrics": [name for name in METRICS if name in wanted],
+        **measure(evidence, Training({}, {}) if training is None else training, wanted),
+        "seconds": round(time.monotonic() - began, 1),
+    }
 
 
-def _chunks(dataset: Dataset, size: int) -> Iterator[list[ImageRecord]]:
-    for start in range(0, len(dataset), size):
-        yield [dataset.record(row) for row in range(start, min(start + size, len(dataset)))]
+def default_metrics(dataset: Dataset) -> tuple[str, ...]:
+    """All, but Open Images' only for a dataset of its kind: elsewhere nobody verified image labels."""
+    return tuple(name for name in METRICS if name != "openimages" or dataset.manifest.source.startswith("open"))
 
 
-def _without_pixels(record: ImageRecord) -> ImageRecord:
-    return record._replace(encoded=None)
+def nodes_above(nodes: list[int], tree: WordTree) -> list[int]:
+    """Nodes above some of these that are none of them, ascending."""
+    return sorted({above for node in nodes for above in tree.ancestors(node)} - set(nodes))
 
 
-def _truth(dataset: Dataset, records: list[ImageRecord]) -> tuple[dict[str, Any], str]:
-    """The official annotation file where it still is what was converted (rule R9), else the records themselves."""
+def verified_labels(records: list[ImageRecord], nodes: Mapping[int, int]) -> list[tuple[int, int, bool]]:
+    """(image number, node, present) of image labels that are not said to be unverified."""
+    return [
+        (number, nodes[label.class_id], label.present)
+        for number, record in enumerate(records)
+        for label in record.labels
+        if label.class_id in nodes and label.verified is not False
+    ]
+
+
+def truth_of(dataset: Dataset, records: list[ImageRecord]) -> tuple[dict[str, Any], str, list[int]]:
+    """The official annotation file where it still is what was converted (rule R9), else the records themselves.
+
+    Returns:
+        a COCO instances dictionary; the file, or "records"; and the id of each record's image in it.
+    """
     files = dataset.manifest.source_files
     if dataset.manifest.source == "coco" and len(files) == 1:
         try:
@@ -138,75 +196,114 @@ def _truth(dataset: Dataset, records: list[ImageRecord]) -> tuple[dict[str, Any]
             data = b""
         if hashlib.sha256(data).hexdigest() == files[0].sha256:
             truth = json.loads(data)
-            wanted = set(_official_ids(records))
+            ids = [int(record.image_id) for record in records]
+            wanted = set(ids)
             truth["annotations"] = [
                 {"iscrowd": 0, "area": a["bbox"][2] * a["bbox"][3], **a}
                 for a in truth["annotations"]
                 if a["image_id"] in wanted
             ]
             truth["images"] = [image for image in truth["images"] if image["id"] in wanted]
-            return truth, files[0].path
-    return ground_truth_from_records(records, [entry.id for entry in dataset.manifest.classes]), "records"
+            return truth, files[0].path, ids
+    truth = ground_truth_from_records(records, [entry.id for entry in dataset.manifest.classes])
+    return truth, "records", [image["id"] for image in truth["images"]]
 
 
-def _official_ids(records: list[ImageRecord]) -> list[int]:
-    return [int(record.image_id) for record in records]
+def flat_tree(dataset: Dataset) -> WordTree:
+    """The dataset's classes side by side, without anything above them."""
+    names = {entry.wnid or f"class{entry.id}": entry.name for entry in dataset.manifest.classes}
+    return WordTree(list(names), [-1] * len(names), list(names.values()))
 
 
-def _class_row(run: Run, dataset: Dataset, number: int, score: ClassAp, records: list[ImageRecord]) -> dict[str, Any]:
-    entry = dataset.manifest.classes[number]
-    node = run.tree.index(entry.wnid)
-    below = [run.tree.names[k] for k in (node, *run.tree.descendants(node))]
-    boxed = any(run.training_boxes.get(wnid, 0) for wnid in below)
-    labelled = any(run.training_labels.get(wnid, 0) for wnid in below)
-    return {
-        "label": entry.label,
-        "wnid": entry.wnid,
-        "node": node,
-        "path": run.tree.describe_path(node),
-        "group": "boxed" if boxed else "unboxed" if labelled else "untrained",
-        "boxed": boxed,
-        "training_boxes": run.training_boxes.get(entry.wnid, 0),
-        "training_labels": run.training_labels.get(entry.wnid, 0),
-        "truths": sum(box.class_id == entry.id and not is_ignored(box) for r in records for box in r.boxes),
-        "AP": score.ap,
-        "AP50": score.ap50,
-        "AP75": score.ap75,
-    }
+def _flat_nodes(dataset: Dataset, tree: WordTree) -> dict[int, int]:
+    if all(entry.wnid for entry in dataset.manifest.classes):
+        digest = dataset.manifest.tree_digest
+        if not digest or digest == tree.digest():
+            return dataset.nodes(tree)
+    return {entry.id: tree.index(entry.wnid or f"class{entry.id}") for entry in dataset.manifest.classes}
 
 
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    groups = {group: [row for row in rows if row["group"] == group and row["AP50"] is not None] for group in GROUPS}
-    return {
-        "AP": mean_or_none([row["AP"] for row in rows]),
-        "AP50": mean_or_none([row["AP50"] for row in rows]),
-        "AP75": mean_or_none([row["AP75"] for row in rows]),
-        "AP50_boxed": mean_or_none([row["AP50"] for row in groups["boxed"]]),
-        "AP50_unboxed": mean_or_none([row["AP50"] for row in groups["unboxed"]]),
-        **{f"classes_{group}": len(found) for group, found in groups.items()},
-    }
+def image_names(records: list[ImageRecord]) -> dict[str, int]:
+    """What a file of detections may call an image, to its number: the dataset's id, or the name of its file.
+
+    A name that two images have is left out. Of a path, as `photos/img_7.jpg`, the last part counts.
+    """
+    names: dict[str, int] = {}
+    twice: set[str] = set()
+    for number, record in enumerate(records):
+        name = PurePosixPath(record.filename).name
+        if names.setdefault(name, number) != number:
+            twice.add(name)
+    for name in twice | {""}:
+        names.pop(name, None)
+    return names | {record.image_id: number for number, record in enumerate(records)}
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result for people: classes with boxes, classes without, means."""
+def read_results(path: Path, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    """COCO results whose image_id is the image's number.
 
-    def show(value: float | None) -> str:
-        return "    -" if value is None else f"{value:5.3f}"
+    Args:
+        path: of the JSON file.
+        numbers: image id or file name, as text, to number.
 
-    head = f"{'class':48} {'AP50':>5} {'AP':>5}  {'truths':>6} {'boxes':>6} {'labels':>6}"
-    lines = [f"{head}  (boxes, labels: in training; AP from 0 to 1)"]
-    for group, title in GROUPS.items():
-        rows = [row for row in result["classes"] if row["group"] == group]
-        scored = [row for row in rows if row["AP50"] is not None]
-        if not rows:
-            continue
-        count = f"{len(scored)} classes" if len(scored) == len(rows) else f"{len(scored)} of {len(rows)} classes"
-        lines.append(f"{title + ', ' + count:48} {show(mean_or_none([row['AP50'] for row in scored]))}")
-        lines.extend(
-            f"  {row['label'][:46]:46} {show(row['AP50'])} {show(row['AP'])}  {row['truths']:6} "
-            f"{row['training_boxes']:6} {row['training_labels']:6}"
-            for row in sorted(scored, key=lambda row: -row["AP50"])
+    Raises:
+        InputError: it cannot be read.
+        FormatError: it is no list of results, or an image is not in the dataset.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--detections {path} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"--detections {path} is not JSON ({error}); expected a list of COCO results") from error
+    if not isinstance(rows, list):
+        raise FormatError(
+            f"--detections {path} holds no list; expected COCO results: image_id, category_id, bbox, score"
         )
-        if len(scored) < len(rows):
-            lines.append(f"  and {len(rows) - len(scored)} without truths here")
-    return "\n".join(lines)
+    found = []
+    for place, row in enumerate(rows):
+        try:
+            box = [float(value) for value in row["bbox"]]
+            score, klass, name = float(row["score"]), int(row["category_id"]), str(row["image_id"])
+            name = name if name in numbers else PurePosixPath(name).name
+            sound = len(box) == 4 and bool(np.isfinite([*box, score]).all())
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"--detections {path}, entry {place}: {type(error).__name__} {error}; expected image_id, category_id, "
+                "bbox (x, y, w, h) and score"
+            ) from error
+        if not sound:
+            raise FormatError(
+                f"--detections {path}, entry {place}: bbox {row['bbox']}, score {row['score']}; no numbers"
+            )
+        if name not in numbers:
+            known = next(iter(numbers), "none")
+            raise FormatError(
+                f"--detections {path}, entry {place}: image_id {name!r} is not in the dataset, which has {known!r} and "
+                f"{len(numbers) - 1} more; give the dataset that was detected on"
+            )
+        found.append({"image_id": numbers[name], "category_id": klass, "bbox": box, "score": score})
+    return found
+
+
+def check_metrics(text: str) -> tuple[str, ...]:
+    """The names in `--metrics a,b`.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        raise ConfigError(f"--metrics {text}: expected some of {', '.join(METRICS)}")
+    return names
+
+
+def _check_boxes(dataset: Dataset) -> None:
+    if not dataset.has_boxes:
+        raise InputError(f"{dataset.path} has image labels alone; evaluation needs boxes")
+
+
+def _renamed(found: Found, names: Ints) -> Found:
+    """Positions in a list to what stands there."""
+    return replace(found, klass=names[found.klass])

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from detector.report.data_section import data_html
+from detector.report.evaluation_section import groups_html, names_html
 from detector.report.inputs import Inputs, Missing
 from detector.report.pictures import pictures_html
 from detector.report.plots import NUM_COLOURS, line_plot, tail_bars, tail_curve
@@ -53,6 +54,8 @@ def sections(inputs: Inputs) -> list[Section]:
     return [
         Section("summary", "Summary", summary_html(inputs)),
         Section("precision", "Average precision", precision_html(inputs)),
+        Section("groups", "Groups and errors", groups_html(inputs)),
+        Section("names", "Names in the tree", names_html(inputs)),
         Section("pictures", "Detections", pictures_html(inputs)),
         Section("tree", "The tree", tree_html(inputs)),
         Section("tail", "The long tail", tail_html(inputs)),
@@ -110,6 +113,9 @@ def _precision_cards(inputs: Inputs) -> list[tuple[str, str, str]]:
                 count = _count(len(_scored(evaluation, group)), "class")
                 about = f"AP50, {CARD_NAMES[group]} classes — {evaluation['dataset']}"
                 means.append((f"{_percent(mean)} %", about, f"mean of {count}"))
+        if "top1" in evaluation["summary"]:
+            five = f"{_percent(evaluation['summary'].get('top5'))} % among the best five"
+            means.append((f"{_percent(evaluation['summary']['top1'])} %", f"top 1 — {evaluation['dataset']}", five))
         cards += means or [("–", f"AP50 — {evaluation['dataset']}", "no class of the training has truths there")]
     return cards
 
@@ -167,6 +173,9 @@ def precision_html(inputs: Inputs) -> str:
 def _precision_table(evaluation: Mapping[str, Any]) -> str:
     summary = evaluation["summary"]
     step = evaluation["step"]
+    if "top1" in summary:
+        shares = f"top 1 {_percent(summary['top1'])}, top 5 {_percent(summary.get('top5'))}"
+        return f"<h3>{escape(evaluation['dataset'])}</h3><p class='note'>whole images, no boxes: {shares}</p>"
     facts = [f"{_count(int(evaluation.get('images', 0)), 'image')}, step {'unknown' if step is None else f'{step:,}'}"]
     means = ", ".join(f"{name} {_percent(summary.get(name))}" for name in ("AP", "AP50", "AP75"))
     facts.append(f"all classes with truths: {means}")

@@ -71,6 +71,11 @@ path.labels { stroke: var(--labels); }
   margin: 0 .35rem 0 .9rem; vertical-align: -.08rem; background: var(--boxes); }
 .legend .labels::before { background: var(--labels); }
 .legend span:first-child::before { margin-left: 0; }
+.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; font-size: .88rem; }
+.keys i { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; margin-right: .35rem;
+  vertical-align: -.08rem; }
+.inside { fill: var(--card); font-size: 11px; }
+h4 { font-size: .95rem; margin: 1rem 0 .2rem; }
 figure { margin: 0; }
 .curves figcaption { display: flex; flex-wrap: wrap; gap: .35rem; align-items: center; margin-top: .4rem; }
 .at { min-width: 6.5rem; font-variant-numeric: tabular-nums; }

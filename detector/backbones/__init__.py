@@ -1,1 +1,0 @@
-"""Feature extractors, one a file."""

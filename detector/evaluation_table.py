@@ -1,0 +1,113 @@
+"""An evaluation for people: a table of classes by group with the means, the other figures below it; and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detector.coco_metrics import mean_or_none
+from detector.metrics.errors import KINDS
+
+GROUPS = {
+    "boxed": "boxed in training",
+    "unboxed": "never boxed, only labelled",
+    "untrained": "not in the training data",
+}
+FACTS = ("label", "wnid", "node", "path", "group", "split", "training_boxes", "training_labels", "truths")
+FIGURES = (
+    "AP", "AP50", "AP75", "VOC07", "VOC10", "OpenImages", "recall1", "recall10", "recall100", "CorLoc", "node_AP50",
+    "top1", "top5",
+)  # fmt: skip
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Classes with boxes, classes without, means; then the figures of the whole."""
+    main = next((name for name in ("AP50", "VOC10", "VOC07", "OpenImages", "top1") if _any(result, name)), "AP50")
+    side = {"AP50": "AP", "top1": "top5"}.get(main, "AP50")
+    head = f"{'class':48} {main:>5} {side:>5}  {'truths':>6} {'boxes':>6} {'labels':>6}"
+    lines = [f"{head}  (boxes, labels: in training; figures from 0 to 1)"]
+    for group, title in GROUPS.items():
+        rows = [row for row in result["classes"] if row["group"] == group]
+        scored = [row for row in rows if row.get(main) is not None]
+        if not rows:
+            continue
+        count = f"{len(scored)} classes" if len(scored) == len(rows) else f"{len(scored)} of {len(rows)} classes"
+        lines.append(f"{title + ', ' + count:48} {_show(mean_or_none([row[main] for row in scored]))}")
+        lines.extend(
+            f"  {row['label'][:46]:46} {_show(row[main])} {_show(row.get(side))}  {row['truths']:6} "
+            f"{row['training_boxes']:6} {row['training_labels']:6}"
+            for row in sorted(scored, key=lambda row: -row[main])
+        )
+        if len(scored) < len(rows):
+            lines.append(f"  and {len(rows) - len(scored)} without truths here")
+    return "\n".join([*lines, *_means(result), *_errors(result), *_tree(result)])
+
+
+def _any(result: Mapping[str, Any], name: str) -> bool:
+    return any(row.get(name) is not None for row in result["classes"])
+
+
+def _show(value: float | None) -> str:
+    return "    -" if value is None else f"{value:5.3f}"
+
+
+def _means(result: Mapping[str, Any]) -> list[str]:
+    """The means of every figure that was asked for: of all classes, and of the groups."""
+    summary = result["summary"]
+    columns = ("", "_boxed", "_unboxed", "_unboxed_near", "_unboxed_far")
+    titles = ("all", "boxed", "unboxed", "near", "far")
+    names = {"VOC07": "VOC07", "VOC10": "VOC10", "OpenImages": "Open Images", "recall1": "recall@1"}
+    names |= {"recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc", "AP50": "AP50"}
+    told = [name for name in names if summary.get(name) is not None]
+    if not told:
+        return []
+    head = f"{'means over classes':24}" + "".join(f" {title:>7}" for title in titles)
+    lines = [
+        f"  {names[name]:22}" + "".join(f"   {_show(summary.get(name + column))}" for column in columns)
+        for name in told
+    ]
+    return ["", head, *lines]
+
+
+def _errors(result: Mapping[str, Any]) -> list[str]:
+    """Shares of the kinds of detections, by group."""
+    groups = result.get("errors") or {}
+    lines = []
+    for group, words in groups.items():
+        total = sum(words.values())
+        shares = "  ".join(f"{word} {100 * words[word] / total:.0f} %" for word in KINDS)
+        lines.append(f"  {group:10} {shares}  (of {total})")
+    return ["", "what the best detections are, as many of each class as it has truths", *lines] if lines else []
+
+
+def _tree(result: Mapping[str, Any]) -> list[str]:
+    """Names of boxes that lie on truths."""
+    tree = result.get("tree") or {}
+    lines = []
+    for group, scores in tree.get("names", {}).items():
+        walk = scores["walk"]
+        line = (
+            f"  {group:10} {walk['rows']:6} boxes  exact {_show(walk['exact'])}  at or above {_show(walk['correct'])}  "
+            f"hP {_show(walk['hP'])}  hR {_show(walk['hR'])}  hF {_show(walk['hF'])}  distance {walk['distance']:.2f}"
+        )
+        if "curve" in scores:
+            curve = scores["curve"]
+            line += f"  area {_show(curve['area'])}  information at 95 % {_show(curve['information_at_95'])}"
+        lines.append(line)
+    return ["", "names in the tree, where a box lies on a truth", *lines] if lines else []
+
+
+def csv_text(results: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each dataset and class; empty where a figure was not asked for or there is no truth."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["dataset", *FACTS, *FIGURES, *KINDS])
+    for result in results:
+        for row in result["classes"]:
+            facts = [row.get(name, "") for name in FACTS]
+            figures = ["" if row.get(name) is None else f"{row[name]:.6f}" for name in FIGURES]
+            words = row.get("errors") or {}
+            writer.writerow([result["dataset"], *facts, *figures, *(words.get(word, "") for word in KINDS)])
+    return out.getvalue()

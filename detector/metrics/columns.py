@@ -1,0 +1,164 @@
+"""Truths and detections of a whole evaluation as columns, and how much two boxes overlap.
+
+Image numbers and class numbers are those of the caller; rows stand in any order unless a function says so. Boxes are
+(x0, y0, x1, y1) in pixels of the image, continuous.
+
+Shape shorthand: T truths, D detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Columns:
+    """Arrays of one length, side by side."""
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The arrays, in the order of the fields."""
+        return tuple(getattr(self, column.name) for column in fields(self))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def take(self, rows: Any) -> Self:
+        """The rows of a mask, of numbers or of a slice."""
+        return type(self)(*(column[rows] for column in self.columns))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Rows one below the other; at least one part."""
+        return cls(*(np.concatenate(columns) for columns in zip(*(part.columns for part in parts), strict=True)))
+
+
+@dataclass(frozen=True)
+class Truths(Columns):
+    """Boxes that people drew.
+
+    Attributes:
+        image, klass: i64[T].
+        box: f64[T, 4].
+        ignored: bool[T] crowds, groups and difficult boxes: neither hits nor misses.
+        group: bool[T] a box around several objects (Open Images' group-of).
+    """
+
+    image: Ints
+    klass: Ints
+    box: Floats
+    ignored: Bools
+    group: Bools
+
+
+@dataclass(frozen=True)
+class Found(Columns):
+    """Detections: image, klass i64[D], box f64[D, 4], score f64[D]."""
+
+    image: Ints
+    klass: Ints
+    box: Floats
+    score: Floats
+
+    def best_first(self) -> Found:
+        """By falling score; equal scores keep their order."""
+        return self.take(np.argsort(-self.score, kind="stable"))
+
+
+def truths_of(rows: Sequence[tuple[int, int, Sequence[float], bool, bool]]) -> Truths:
+    """Columns of rows (image, class, box, ignored, group)."""
+    image, klass, box, ignored, group = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    return Truths(
+        np.array(image, np.int64),
+        np.array(klass, np.int64),
+        np.array(box, np.float64).reshape(-1, 4),
+        np.array(ignored, bool),
+        np.array(group, bool),
+    )
+
+
+def found_of(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Found:
+    """Columns of rows (image, class, box, score)."""
+    image, klass, box, score = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Found(
+        np.array(image, np.int64),
+        np.array(klass, np.int64),
+        np.array(box, np.float64).reshape(-1, 4),
+        np.array(score, np.float64),
+    )
+
+
+def coco_truths(truth: Mapping[str, Any], image_number: Mapping[int, int]) -> Truths:
+    """Columns of a COCO instances dictionary; classes are its category ids.
+
+    Args:
+        truth: with `annotations`; `iscrowd`, `ignore`, `difficult` make a box ignored, `is_group_of` a group.
+        image_number: image id to image number; annotations of other images are left out.
+    """
+    rows = []
+    for annotation in truth["annotations"]:
+        if annotation["image_id"] not in image_number:
+            continue
+        group = bool(annotation.get("is_group_of"))
+        ignored = group or any(annotation.get(key) for key in ("iscrowd", "ignore", "difficult"))
+        number = image_number[annotation["image_id"]]
+        rows.append((number, int(annotation["category_id"]), _corners(annotation["bbox"]), ignored, group))
+    return truths_of(rows)
+
+
+def coco_found(results: Sequence[Mapping[str, Any]], image_number: Mapping[int, int]) -> Found:
+    """Columns of a list of COCO results; those of other images are left out."""
+    return found_of(
+        [
+            (image_number[row["image_id"]], int(row["category_id"]), _corners(row["bbox"]), float(row["score"]))
+            for row in results
+            if row["image_id"] in image_number
+        ]
+    )
+
+
+def _corners(xywh: Sequence[float]) -> tuple[float, float, float, float]:
+    x, y, w, h = xywh
+    return (x, y, x + w, y + h)
+
+
+def pairwise_overlap(a: Floats, b: Floats, *, edge: float = 0.0, over: str = "union") -> Floats:
+    """f64[N, M] overlaps of boxes f64[N, 4] and f64[M, 4]; 0 where the denominator is 0.
+
+    Args:
+        a, b: (x0, y0, x1, y1).
+        edge: 1 for VOC's devkit, whose corners are pixels that both belong to the box: a side is x1 - x0 + 1.
+        over: "union" for the intersection over the union; "first" for that over the area of `a` (Open Images' IoA).
+    """
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.prod(np.maximum(high - low + edge, 0), axis=-1)
+    whole = _area(a, edge)[:, None]
+    if over == "union":
+        whole = whole + _area(b, edge)[None] - inter
+    return np.divide(inter, whole, out=np.zeros_like(inter), where=np.broadcast_to(whole > 0, inter.shape))
+
+
+def _area(boxes: Floats, edge: float) -> Floats:
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2] + edge, 0), axis=-1)
+
+
+def by_image(found: Ints, truth: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Row numbers (of detections, of truths) of every image that has detections, each in their given order.
+
+    Args:
+        found, truth: image numbers, or any other key by which both are cut.
+    """
+    order, truth_order = np.argsort(found, kind="stable"), np.argsort(truth, kind="stable")
+    keys, starts = np.unique(found[order], return_index=True)
+    low = np.searchsorted(truth[truth_order], keys, "left")
+    high = np.searchsorted(truth[truth_order], keys, "right")
+    for number, end in enumerate([*starts[1:].tolist(), len(order)][: len(keys)]):
+        yield order[starts[number] : end], truth_order[low[number] : high[number]]
