@@ -1,0 +1,171 @@
+"""Reads a .tflite file of `wordtree export` and decodes its raw output as the trained detector would.
+
+The interpreter is LiteRT's (`ai_edge_litert`) where that is installed, else the one inside of TensorFlow.
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors, nor tf.lite.)
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from detector.api import Detections
+from detector.config import DecodeConfig
+from detector.decode import decode_detections
+from detector.export.lite_model import OUTPUTS, SIGNATURE, quiet
+from detector.region.classes import FullClasses
+from detector.region.slots import Predictions, decode_slots
+from detector.tree_softmax import TreeTables, tree_tables
+from schemas.errors import FormatError, InputError, TreeError
+from wordtree.files import read_tree
+from wordtree.tree import WordTree
+
+
+class LiteNetwork:
+    """The interpreter of one file, behind floats: scales and zero points of an integer file are applied here.
+
+    Args:
+        path: of the .tflite file.
+        threads: of the interpreter.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no TFLite file, or none of `wordtree export`.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 2) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected a .tflite file of `wordtree export`")
+        try:
+            with quiet():
+                interpreter = _interpreter(path, threads)
+                interpreter.allocate_tensors()  # says which kernels it takes
+                self._runner = interpreter.get_signature_runner(SIGNATURE)
+        except (ValueError, RuntimeError) as error:
+            raise FormatError(f"{path}: no readable TFLite file ({_one_line(error)}); export it again") from error
+        self._input = self._runner.get_input_details().get("images")
+        self._outputs = self._runner.get_output_details()
+        if self._input is None or set(self._outputs) != set(OUTPUTS):
+            raise FormatError(
+                f"{path}: found outputs {', '.join(sorted(self._outputs))}; expected {', '.join(OUTPUTS)}: "
+                "this file was not written by `wordtree export`"
+            )
+        self.path = path
+        self.canvas: tuple[int, int] = (int(self._input["shape"][1]), int(self._input["shape"][2]))
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The raw head of images f32[B, H, W, 3], one after another: `OUTPUTS` as in `detector.export.lite_model`."""
+        rows = [self._one(image[None]) for image in np.asarray(images, np.float32)]
+        shapes = {name: detail["shape"][1:] for name, detail in self._outputs.items()}
+        return {
+            name: np.concatenate([row[name] for row in rows]) if rows else np.zeros((0, *shapes[name]), np.float32)
+            for name in OUTPUTS
+        }
+
+    def _one(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        found = self._runner(images=to_integers(image, self._input))
+        return {name: to_floats(found[name], self._outputs[name]) for name in OUTPUTS}
+
+
+def to_integers(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Floats as the tensor of `detail` wants them: round(v / scale) + zero point, held in the range of its type."""
+    if detail["dtype"] == np.float32:
+        return values
+    scale, zero = detail["quantization"]
+    bounds = np.iinfo(detail["dtype"])
+    return np.clip(np.round(values / scale) + zero, bounds.min, bounds.max).astype(detail["dtype"])
+
+
+def to_floats(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """What the integers of the tensor of `detail` stand for: (q - zero point) scale."""
+    if values.dtype == np.float32:
+        return values
+    scale, zero = detail["quantization"]
+    return (values.astype(np.float32) - zero) * np.float32(scale)
+
+
+class LiteDetector:
+    """A .tflite file as a `Detector` that cannot be trained.
+
+    Args:
+        network: the file.
+        tree: its classes.
+        priors: f32[A, 2] width and height in cells.
+    """
+
+    model: Any = None
+
+    def __init__(self, network: LiteNetwork, tree: WordTree, priors: np.ndarray) -> None:
+        self.network, self.tree = network, tree
+        self.tables: TreeTables = tree_tables(tree)
+        self.priors = tf.constant(np.asarray(priors, np.float32))
+
+    def predict(self, images: tf.Tensor, *, training: bool = False) -> Predictions:
+        """Predictions of every slot for images f32[B, H, W, 3]."""
+        xy, wh, objects, classes = tf.numpy_function(
+            lambda pixels: [self.network.run(pixels)[name] for name in OUTPUTS], [images], [tf.float32] * 4
+        )
+        priors, nodes = int(self.priors.shape[0]), len(self.tree)
+        xy, wh = (tf.ensure_shape(part, [None, None, None, priors, 2]) for part in (xy, wh))
+        objects = tf.ensure_shape(objects, [None, None, None, priors])
+        raw = tf.concat([xy, wh, objects[..., None]], axis=-1)
+        logits = tf.reshape(classes, [tf.shape(raw)[0], -1, nodes])
+        return decode_slots(raw, self.priors, FullClasses(logits, self.tables))
+
+    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Detector`."""
+        predictions = self.predict(images)
+        wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
+        rows = tf.broadcast_to(wanted[None], [tf.shape(images)[0], tf.shape(wanted)[0]])
+        found = predictions.classes.path_log_probs(rows)
+        return predictions.boxes, tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
+
+    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
+        """See `Detector`."""
+        return decode_detections(self.predict(images), options)
+
+    def losses(self, batch: Any, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
+        """Not there: a .tflite file does not learn."""
+        raise NotImplementedError("a TFLite file cannot be trained")
+
+
+def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) -> LiteDetector:
+    """A .tflite file in a folder of `wordtree export`, with the tree and priors that lie beside it.
+
+    Raises:
+        InputError: there is no such folder or file.
+        FormatError: a file is damaged.
+        TreeError: the tree is not the one that was exported.
+    """
+    place = Path(folder)
+    if not (place / "export.json").is_file():
+        raise InputError(f"{place}: no export.json here; expected the --out of `wordtree export`")
+    try:
+        about = json.loads((place / "export.json").read_text())
+        digest, priors = str(about["tree_digest"]), np.asarray(about["priors"], np.float32).reshape(-1, 2)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{place}/export.json cannot be read ({error!r}); export it again") from error
+    tree = read_tree(place / "tree")
+    if tree.digest() != digest:
+        raise TreeError(f"{place}/tree is {tree.digest()[:12]}, but the model was exported with {digest[:12]}")
+    return LiteDetector(LiteNetwork(place / name, threads), tree, priors)
+
+
+def _interpreter(path: Path, threads: int) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        Interpreter = tf.lite.Interpreter
+    return Interpreter(model_path=str(path), num_threads=threads)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,64 @@
+"""Exports, loaded again, in the place of the run's detector: how the check sees what a user will get."""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from detector.api import Detections
+from detector.config import DecodeConfig
+from detector.export.compare import Finder, Found
+from detector.export.images import Fit, draw
+from detector.export.serving import restore
+from detector.tree_softmax import TreeTables
+
+
+class LoadedModel:
+    """A SavedModel directory of `wordtree export`; it scores nodes and finds objects, as `detector.api` says."""
+
+    def __init__(self, path: Path) -> None:
+        self._loaded: Any = tf.saved_model.load(str(path))  # keeps the variables of the signatures
+        self._images = self._loaded.signatures["serving_default"]
+        self._scores = self._loaded.signatures["scores"]
+        self._shape = self._scores.structured_input_signature[1]["pixels"].shape
+
+    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Detector`."""
+        found = self._scores(pixels=tf.ensure_shape(images, self._shape), nodes=tf.cast(nodes, tf.int32))
+        return found["boxes"], found["scores"]
+
+    def find(self, encoded: bytes) -> Found:
+        """The detections of one encoded image."""
+        found = {name: value[0].numpy() for name, value in self._images(images=tf.constant([encoded])).items()}
+        count = int(found["count"])
+        return Found(found["boxes"][:count], found["nodes"][:count], found["scores"][:count])
+
+
+def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeConfig, tables: TreeTables) -> Finder:
+    """A function from an encoded image to its detections on the stored image, with a `Detector` on the canvas.
+
+    Args:
+        detector: the run's own, or a `LiteDetector`.
+        canvas: (height, width) of its input.
+        fit: how images are laid on it.
+        options: of the walk and of suppression.
+        tables: of the tree.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def find(encoded: tf.Tensor) -> Detections:
+        image, placement = draw(encoded, canvas, fit)
+        return restore(detector.detect(image[None], options), placement[None], options, tables)
+
+    def finder(encoded: bytes) -> Found:
+        boxes, nodes, scores, mask = (np.asarray(part[0]) for part in find(tf.constant(encoded)))
+        return Found(boxes[mask], nodes[mask], scores[mask])
+
+    return finder

@@ -1,0 +1,135 @@
+"""A detector with everything around it as one graph: encoded images in; boxes, names and paths out.
+
+The graph takes the steps of `wordtree detect` in their order: decode, letterbox, network, walk and suppression,
+boxes back to the image as it is stored, and suppression once more, since boxes that reached into the letterbox's bands
+were clipped and may now be one. What was decided at export (thresholds, the walk) is part of the graph.
+
+Shape shorthand: B images, H x W canvas, K detections, L nodes, S slots, N nodes of the tree.
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from detector.api import Detections
+from detector.config import DecodeConfig
+from detector.decode.tables import walk_tables
+from detector.export.images import Fit, draw
+from detector.export.words import word_tables
+from detector.nms import suppress
+from detector.tree_softmax import TreeTables, path_log_prob, tree_tables
+from wordtree.tree import WordTree
+
+
+class ServedDetector(tf.Module):
+    """What the SavedModel holds.
+
+    Signatures:
+        serving_default: `images` string[B], each an encoded JPEG, PNG, BMP or GIF (its first frame).
+        pixels: `pixels` f32[B, H, W, 3] RGB in [0, 1], letterboxed already; boxes are relative to the canvas.
+        scores: `pixels`, and `nodes` i32[L]: boxes f32[B, S, 4] of the canvas and scores f32[B, S, L] of these nodes,
+            before the walk and suppression: for a class list of one's own, and for evaluation.
+
+    The first two give, best first: boxes f32[B, K, 4] `rel_yxyx`, nodes i32[B, K], wnids, names and paths
+    string[B, K], scores f32[B, K], count i32[B]. Rows from `count` on are empty: zeros, node -1, "".
+
+    Args:
+        detector: trained.
+        tree: its classes.
+        options: of the walk and of suppression.
+        canvas: (height, width) of the network's input.
+        fit: how images are laid on it.
+        assets: attribute name to a file that goes along.
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        tree: WordTree,
+        options: DecodeConfig,
+        canvas: tuple[int, int],
+        fit: Fit = "plain",
+        assets: Mapping[str, Path] | None = None,
+    ) -> None:
+        super().__init__(name="wordtree")
+        self._detector = detector
+        self._options, self._canvas, self._fit = options, canvas, fit
+        self._tables = tree_tables(tree)
+        self.weights = [weight.value for weight in detector.model.weights]
+        self.words = word_tables(tree)
+        self.files = {name: tf.saved_model.Asset(str(path)) for name, path in (assets or {}).items()}
+        pixels = tf.TensorSpec([None, *canvas, 3], tf.float32, name="pixels")
+        self.serve_images = tf.function(self._images, input_signature=[tf.TensorSpec([None], tf.string, name="images")])
+        self.serve_pixels = tf.function(self._pixels, input_signature=[pixels])
+        self.serve_scores = tf.function(
+            self._scores, input_signature=[pixels, tf.TensorSpec([None], tf.int32, name="nodes")]
+        )
+
+    def signatures(self) -> dict[str, Any]:
+        """By name, as `tf.saved_model.save` takes them."""
+        return {"serving_default": self.serve_images, "pixels": self.serve_pixels, "scores": self.serve_scores}
+
+    def _images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        canvases, placement = tf.map_fn(
+            lambda encoded: draw(encoded, self._canvas, self._fit),
+            images,
+            fn_output_signature=(tf.float32, tf.float64),
+        )
+        canvases = tf.ensure_shape(canvases, [None, *self._canvas, 3])
+        found = self._detector.detect(canvases, self._options)
+        return self._named(restore(found, placement, self._options, self._tables))
+
+    def _pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._named(self._detector.detect(pixels, self._options))
+
+    def _scores(self, pixels: tf.Tensor, nodes: tf.Tensor) -> dict[str, tf.Tensor]:
+        predictions = self._detector.predict(pixels, training=False)
+        batch, slots = tf.unstack(tf.shape(predictions.object_logits))
+        everywhere = tf.broadcast_to(tf.range(slots)[None], [batch, slots])
+        conditional = predictions.classes.conditional(everywhere)
+        wanted = tf.broadcast_to(nodes[None], [batch, tf.shape(nodes)[0]])
+        found = path_log_prob(conditional, wanted, self._tables)
+        scores = tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
+        return {"boxes": predictions.boxes, "scores": scores}
+
+    def _named(self, found: Detections) -> dict[str, tf.Tensor]:
+        mask = found.mask
+        words = {name: tf.where(mask, tf.gather(table, found.nodes), "") for name, table in self.words.items()}
+        return {
+            "boxes": tf.where(mask[..., None], found.boxes, 0.0),
+            "nodes": tf.where(mask, found.nodes, -1),
+            "scores": tf.where(mask, found.scores, 0.0),
+            "count": tf.reduce_sum(tf.cast(mask, tf.int32), axis=1),
+            **words,
+        }
+
+
+def restore(found: Detections, placement: tf.Tensor, options: DecodeConfig, tables: TreeTables) -> Detections:
+    """Detections on the canvas back on the stored image, clipped to it, and suppressed once more.
+
+    Args:
+        found: best first.
+        placement: f64[B, 4] of each image.
+        options: their suppression.
+        tables: of the tree.
+    """
+    scale, shift = placement[:, None, 0:2], placement[:, None, 2:4]
+    boxes, zero = tf.cast(found.boxes, tf.float64), tf.constant(0.0, tf.float64)
+    boxes = (boxes - tf.concat([shift, shift], axis=2)) / tf.concat([scale, scale], axis=2)
+    return suppress(
+        tf.cast(tf.clip_by_value(boxes, zero, zero + 1), tf.float32),
+        found.nodes,
+        tf.where(found.mask, found.scores, -1.0),
+        threshold=-0.5,
+        iou_threshold=options.iou_threshold,
+        limit=options.limit,
+        suppression=options.suppression,
+        tables=walk_tables(tables),
+    )
