@@ -37,8 +37,8 @@ class ModelConfig:
         output_stride: 8, 16 or 32: stages beyond it keep this stride.
         head_convs: extra 3x3 convolutions before the last layer (YOLOv2 has 3, YOLO9000 none).
         head_width: their channels, before `width`.
-        passthrough: channels taken from the finer map of stage 5 before the last extra convolution, reorganised in
-            darknet's order (YOLOv2 has 64); 0 for none.
+        passthrough: channels taken from the last map of the stage before the last, reorganised in darknet's order and
+            joined before the last extra convolution (YOLOv2 has 64); as wide as that map or wider: all of it; 0: none.
         anchors: priors as (width, height), relative to an image of input_size; at another size of multi-scale training
             they keep their pixels. Empty: taken from the data by k-means.
         num_anchors: how many priors k-means finds.
@@ -139,7 +139,10 @@ class AugmentConfig:
         flip: probability of mirroring.
         hue, saturation, exposure: darknet's distortion: shift in turns, factors.
         grey: probability of dropping the colour.
-        min_visible: a box with less of its area left in the picture is not a target any more.
+        min_visible: a box with less of its area left in the picture is not a target any more; the darknet modes drop
+            sides below 0.001 of the picture instead.
+
+    scale, aspect and shift are of the mode "zoom" alone.
     """
 
     mode: Literal["zoom", "darknet", "release2017"] = "zoom"
@@ -230,7 +233,7 @@ class DecodeConfig:
         walk: how a box gets its name. "thesis": down the tree while the best child's absolute probability is above
             `walk_threshold`; "darknet": the same, but with absolute probabilities multiplied along the path once more
             and the score the objectness alone; "map": the best of `nodes`; "leaves": the best leaf; "topk": the `top`
-            best leaves, each a detection of its own.
+            best of `nodes` if given, else of the leaves, each a detection of its own.
         threshold: least score.
         walk_threshold: in [0, 1].
         suppression: "any" whatever the class; "class" within one node; "subtree" within nodes of which one is above
@@ -238,7 +241,7 @@ class DecodeConfig:
         iou_threshold: overlap above which two boxes are one.
         limit: detections kept per image.
         top: of "topk".
-        nodes: of "map": tree nodes.
+        nodes: of "map" and "topk": tree nodes.
     """
 
     walk: Literal["thesis", "darknet", "map", "leaves", "topk"] = "thesis"

@@ -28,7 +28,7 @@ class TreeTables(NamedTuple):
         path: i32[N, D] nodes from the root to each node, filled up with 0.
         path_mask: bool[N, D].
         path_group: i32[N, D] groups along the path, filled up with -1. Every group lives at one depth.
-        child_start, child_count: i32[N] where a node's children stand; 0 of them for a leaf.
+        path_start, path_size: i32[N, D] first node and number of siblings of those groups, 0 beyond the path.
     """
 
     group: tf.Tensor
@@ -36,6 +36,8 @@ class TreeTables(NamedTuple):
     path: tf.Tensor
     path_mask: tf.Tensor
     path_group: tf.Tensor
+    path_start: tf.Tensor
+    path_size: tf.Tensor
 
     @property
     def num_groups(self) -> int:
@@ -53,12 +55,15 @@ def tree_tables(tree: WordTree) -> TreeTables:
     path = np.asarray(tree.path_table())
     mask = path >= 0
     safe = np.where(mask, path, 0)
+    groups = np.asarray(tree.group)[safe]
     return TreeTables(
         group=tf.constant(tree.group, tf.int32),
         group_size=tf.constant(tree.group_size, tf.int32),
         path=tf.constant(safe, tf.int32),
         path_mask=tf.constant(mask),
-        path_group=tf.constant(np.where(mask, np.asarray(tree.group)[safe], -1), tf.int32),
+        path_group=tf.constant(np.where(mask, groups, -1), tf.int32),
+        path_start=tf.constant(np.where(mask, np.asarray(tree.group_start)[groups], 0), tf.int32),
+        path_size=tf.constant(np.where(mask, np.asarray(tree.group_size)[groups], 0), tf.int32),
     )
 
 
@@ -97,34 +102,32 @@ def all_log_probs(log_probs: tf.Tensor, tables: TreeTables) -> tf.Tensor:
     return total
 
 
-def walk(absolute: tf.Tensor, tables: TreeTables, threshold: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """The deepest node that is likely enough: from the roots to the best child while P(child) > threshold.
-
-    The thesis's rule on absolute probabilities. At the top the best root is returned even below the threshold, so
-    every box has a name. darknet multiplies absolute probabilities once more; `wordtree.probability` has that rule.
+def subtree(tables: TreeTables, nodes: np.ndarray) -> tuple[np.ndarray, TreeTables, np.ndarray]:
+    """The sibling groups on the paths of some nodes, as a tree of their own with the same probabilities.
 
     Args:
-        absolute: f32[..., N] log P(node).
-        tables: of the tree.
-        threshold: in (0, 1).
+        tables: of the whole tree, with values (not inside of a graph's placeholders).
+        nodes: i32[K].
 
     Returns:
-        nodes i32[...] and their log-probabilities f32[...].
+        columns i32[C] of the whole tree that are kept, the tables of the small tree, places i32[K] of `nodes` in it.
     """
-    # A node is reached when all its path is: P falls along a path, so that is P(node) > threshold and being the best
-    # of its group all the way. Best of its group:
-    shape = tf.shape(absolute)
-    columns = tf.transpose(tf.reshape(absolute, [-1, tables.num_nodes]))  # [N, rows]
-    top = tf.gather(tf.math.segment_max(columns, tables.group), tables.group)
-    order = tf.range(tables.num_nodes)[:, None]
-    first = tf.math.segment_min(tf.where(columns >= top, order, tables.num_nodes), tables.group)  # ties: the first
-    best = tf.gather(first, tables.group) == order
-    roots = tf.range(tables.num_nodes)[:, None] < tables.group_size[0]
-    open_ = best & ((columns > tf.math.log(threshold)) | roots)
-    reached = open_
-    for level in range(int(tables.path.shape[1])):
-        reached &= tf.gather(open_, tables.path[:, level]) | ~tables.path_mask[:, level][:, None]
-    depth = tf.reduce_sum(tf.cast(tables.path_mask, tf.int32), axis=1)[:, None]
-    node = tf.argmax(tf.where(reached, depth, 0), axis=0, output_type=tf.int32)  # one node a level is reached at most
-    log_prob = tf.gather(tf.transpose(columns), node, batch_dims=1)
-    return tf.reshape(node, shape[:-1]), tf.reshape(log_prob, shape[:-1])
+    static = [tf.get_static_value(part) for part in tables]
+    group, size, path, mask, path_group, start, path_size = (np.asarray(part) for part in static)
+    groups = np.unique(path_group[nodes][mask[nodes]])
+    columns = np.flatnonzero(np.isin(group, groups)).astype(np.int32)
+    new = np.full(len(group), -1, np.int32)
+    new[columns] = np.arange(len(columns), dtype=np.int32)
+    number = np.full(len(size), -1, np.int32)
+    number[groups] = np.arange(len(groups), dtype=np.int32)
+    kept_mask = mask[columns]
+    small = TreeTables(
+        group=tf.constant(number[group[columns]]),
+        group_size=tf.constant(size[groups]),
+        path=tf.constant(np.where(kept_mask, new[path[columns]], 0)),
+        path_mask=tf.constant(kept_mask),
+        path_group=tf.constant(np.where(kept_mask, number[path_group[columns]], -1)),
+        path_start=tf.constant(np.where(kept_mask, new[start[columns]], 0)),
+        path_size=tf.constant(np.where(kept_mask, path_size[columns], 0)),
+    )
+    return columns, small, new[nodes]

@@ -1,101 +1,146 @@
 """YOLO9000: YOLOv2's region layer over a WordTree, trained jointly on boxed and on merely labelled images.
 
 Thesis section 2.4. A boxed image takes the whole detection loss, with the class part at and above the level of its
-label; a labels-only image takes the class part alone, by one of the rules of `detector.weak_loss`.
+label; a labels-only image takes the class part alone, by one of the rules of `detector.weak`. A flat list of classes is
+a tree with one group, so this is YOLOv2 too.
 """
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from detector.api import Batch, Detections
-from detector.architectures import yolov2
-from detector.backbones.darknet19 import output_stride
-from detector.config import Experiment
-from detector.nms import suppress_any_class
-from detector.tree_softmax import TreeTables, all_log_probs, group_log_softmax, path_log_prob, tree_tables, walk
-from detector.weak_loss import weak_losses
+from detector.config import DecodeConfig, Experiment, ModelConfig
+from detector.networks.build import build_features, output_stride
+from detector.region.classes import ClassScores, FullClasses, gathered_classes
+from detector.region.detection_loss import detection_losses
+from detector.region.head import RegionHead
+from detector.region.slots import Predictions, decode_slots
+from detector.supervision import Supervision, no_supervision
+from detector.tree_softmax import TreeTables, tree_tables
+from detector.weak.rules import weak_losses
+from schemas.errors import ConfigError
 from wordtree.tree import WordTree
+
+# Above so many nodes gathering is cheaper than computing every class (benchmarks/step_cost.py).
+GATHER_FROM = 256
 
 
 class Yolo9000:
-    """The `Detector` of `detector.api` for this architecture."""
+    """The `Detector` of `detector.api` for this architecture.
+
+    Args:
+        experiment: with its anchors filled in.
+        tree: the classes.
+    """
 
     def __init__(self, experiment: Experiment, tree: WordTree) -> None:
         config = experiment.model
         self.experiment = experiment
         self.tree = tree
         self.tables: TreeTables = tree_tables(tree)
-        self.anchors = yolov2.anchors_tensor(config)
-        cells = config.input_size // output_stride(config)
-        self.grid = (cells, cells)
-        self.model: keras.Model = yolov2.build_network(config, len(tree))
+        self.model, self.head = build_network(config, len(tree))
+        stride, (height, width) = output_stride(config), config.canvas
+        self.priors = tf.constant(np.array(config.anchors, np.float32) * [width / stride, height / stride], tf.float32)
+        self.gathered = config.class_head == "gathered" or (config.class_head == "auto" and len(tree) >= GATHER_FROM)
+        self.supervise(no_supervision(tree))
 
-    def predict(self, images: tf.Tensor, *, training: bool) -> yolov2.Predictions:
-        """Raw predictions of every slot."""
-        return yolov2.decode(self.model(images, training=training), self.anchors)
+    def supervise(self, supervision: Supervision) -> None:
+        """Tell the rules what the training data says of each node."""
+        self.nearest_boxed = supervision.nearest_boxed(self.tree)
+        topmost = supervision.topmost_annotated(self.tree)
+        self.annotated_nodes = np.flatnonzero(topmost.any(axis=0)).astype(np.int32)
+        self.annotated_by = topmost[:, self.annotated_nodes]
+
+    def predict(self, images: tf.Tensor, *, training: bool) -> Predictions:
+        """What every slot says of images f32[B, h, w, 3]."""
+        raw, features = self.model(images, training=training)
+        return decode_slots(raw, self.priors, self.class_scores(features))
+
+    def class_scores(self, features: tf.Tensor) -> ClassScores:
+        """The classes of the slots of a feature map."""
+        if self.gathered:
+            return gathered_classes(features, self.head, self.tables)
+        return FullClasses(self.head.class_logits(features), self.tables)
 
     def losses(
-        self, batch: Batch, *, training: bool, images_seen: tf.Tensor, weak_on: tf.Tensor | float = 1.0
+        self, batch: Batch, *, training: bool, images_seen: tf.Tensor, teacher: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Named terms, each the mean over the batch's images; their sum is what is trained.
-
-        Args:
-            batch: of the joint stream.
-            training: whether batch normalisation uses the batch's own statistics.
-            images_seen: images up to and with this batch.
-            weak_on: multiplies the terms of labels-only images; 0 switches them off.
-        """
+        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
         predictions = self.predict(batch.images, training=training)
-        config = self.experiment.loss
-        terms = yolov2.detection_losses(
+        config, per_step = self.experiment.loss, self.experiment.train.batch_size
+        terms = detection_losses(
             predictions,
             batch,
             config=config,
-            anchors=self.anchors,
-            grid=self.grid,
-            tables=self.tables,
             images_seen=images_seen,
+            empty_weight=self._empty_weight(predictions, batch) if config.federated < 1 else None,
         )
-        if config.weak != "off":
-            weak = weak_losses(predictions, batch, config=config, tables=self.tables)
-            terms |= {name: value * weak_on for name, value in weak.items()}
-        return {name: tf.reduce_mean(value) for name, value in terms.items()}
+        if config.weak == "off":
+            return terms
+        guide = teacher.predict(batch.images, training=False) if config.weak_teacher and teacher is not None else None
+        step = (tf.cast(images_seen, tf.int64) - 1) // per_step
+        weak = weak_losses(
+            predictions,
+            batch,
+            config=config,
+            nearest_boxed=self.nearest_boxed,
+            guide=guide,
+            pseudo_on=tf.cast(step >= config.weak_pseudo_after, tf.float32),
+        )
+        weak_on = tf.cast(step >= config.weak_after, tf.float32)
+        return terms | {name: value * weak_on for name, value in weak.items()}
 
-    def score_nodes(self, images: tf.Tensor, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _empty_weight(self, predictions: Predictions, batch: Batch) -> tf.Tensor | None:
+        """f32[B, S]: how much a slot looks like something that its own data set annotates, at least `federated`."""
+        if not len(self.annotated_nodes):
+            return None
+        probs = tf.exp(predictions.classes.fixed(self.annotated_nodes))  # [B, S, K]
+        mine = tf.gather(tf.constant(self.annotated_by, tf.float32), batch.source)  # [B, K]
+        looks = tf.reduce_sum(probs * mine[:, None], axis=-1)
+        return tf.stop_gradient(tf.maximum(looks, self.experiment.loss.federated))
+
+    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
         predictions = self.predict(images, training=False)
-        log_probs = group_log_softmax(predictions.class_logits, self.tables)
-        batch = tf.shape(images)[0]
-        chosen = path_log_prob(log_probs, tf.broadcast_to(nodes[None], [batch, tf.shape(nodes)[0]]), self.tables)
+        wanted = np.asarray(tf.get_static_value(nodes) if tf.is_tensor(nodes) else nodes, np.int32)
+        chosen = predictions.classes.fixed(wanted)
         return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
 
-    def detect(
-        self,
-        images: tf.Tensor,
-        *,
-        threshold: float,
-        walk_threshold: float,
-        iou_threshold: float = 0.45,
-        limit: int = 100,
-    ) -> Detections:
-        """Walk down the tree in every slot and suppress what overlaps.
+    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
+        """Names for likely boxes by `options.walk`, and suppression of what overlaps."""
+        from detector.decode import decode_detections
 
-        Args:
-            images: f32[B, S, S, 3].
-            threshold: least objectness times probability of the node.
-            walk_threshold: descend to the best child while its absolute probability is above this (thesis rule).
-            iou_threshold: of the suppression, whatever the class.
-            limit: detections kept per image.
-        """
-        predictions = self.predict(images, training=False)
-        absolute = all_log_probs(group_log_softmax(predictions.class_logits, self.tables), self.tables)
-        nodes, log_prob = walk(absolute, self.tables, walk_threshold)
-        scores = tf.exp(log_prob + tf.math.log_sigmoid(predictions.object_logits))
-        return suppress_any_class(
-            predictions.boxes, nodes, scores, threshold=threshold, iou_threshold=iou_threshold, limit=limit
+        return decode_detections(self.predict(images, training=False), options)
+
+
+def build_network(config: ModelConfig, nodes: int) -> tuple[keras.Model, RegionHead]:
+    """Images f32[B, h, w, 3] to (box entries f32[B, H, W, A, 5], features [B, H, W, F]), and the head with the classes.
+
+    Raises:
+        ConfigError: if the input is no multiple of the stride, or there are no priors.
+    """
+    stride = output_stride(config)
+    if any(side % stride for side in config.canvas):
+        raise ConfigError(
+            f"model.input_size is {config.input_size}, input_height {config.input_height}; expected multiples of the "
+            f"output stride {stride}"
         )
+    if not config.anchors:
+        raise ConfigError("model.anchors is empty; run `wordtree anchors DATASET` or let `wordtree train` do it")
+    images = keras.Input((None, None, 3), name="images")
+    features = build_features(images, config)
+    if config.dropout:
+        features = keras.layers.SpatialDropout2D(config.dropout, name="dropout")(features)
+    head = RegionHead(len(config.anchors), nodes, name="region")
+    return keras.Model(images, [head(features), features], name="yolov2"), head
 
 
 def build(experiment: Experiment, tree: WordTree) -> Yolo9000:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 tf = pytest.importorskip("tensorflow")
 
-from detector.architectures.yolov2 import path_cross_entropy  # noqa: E402
-from detector.tree_softmax import all_log_probs, group_log_softmax, path_log_prob, tree_tables, walk  # noqa: E402
+from detector.region.classes import FullClasses  # noqa: E402
+from detector.tree_softmax import all_log_probs, group_log_softmax, path_log_prob, tree_tables  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 #            0        1        2 under 0   4 5 under 2     6 7 8 under 1
@@ -75,8 +75,10 @@ def test_loss_and_gradient_equal_a_loop(tree, seed):
     tables = tree_tables(tree)
     variable = tf.Variable(logits)
     with tf.GradientTape() as tape:
-        target = tf.gather(tables.path_mask, nodes)
-        loss = path_cross_entropy(group_log_softmax(variable, tables), tf.constant(nodes, tf.int32), target, tables)
+        scores = FullClasses(variable.value()[:, None], tables)  # four images of one slot
+        picked = tf.constant(nodes[:, None], tf.int32)
+        levels = scores.levels(tf.zeros_like(picked), picked, tf.ones_like(picked, tf.bool))
+        loss = -tf.reduce_sum(levels, axis=[1, 2])
         total = tf.reduce_sum(loss)
     gradient = tf.convert_to_tensor(tape.gradient(total, variable)).numpy()
     for row, node in enumerate(nodes):
@@ -109,25 +111,3 @@ def test_path_log_prob_equals_the_entry_of_all_log_probs():
     expected = all_log_probs(log_probs, tables).numpy()
     for image in range(2):
         np.testing.assert_allclose(found[image], expected[image][:, nodes[image].numpy()], atol=1e-6)
-
-
-def slow_walk(absolute, tree, threshold):
-    level, here = [k for k in range(len(tree)) if tree.parent[k] < 0], -1
-    while level:
-        best = max(level, key=lambda k: (absolute[k], -k))
-        if here >= 0 and absolute[best] <= threshold:
-            break
-        here = best
-        level = [k for k in range(len(tree)) if tree.parent[k] == here]
-    return here
-
-
-@given(random_trees(), st.integers(0, 2**31), st.sampled_from([0.1, 0.3, 0.5, 0.9]))
-def test_walk_equals_a_loop_down_the_tree(tree, seed, threshold):
-    logits = np.random.default_rng(seed).normal(scale=3, size=(5, len(tree))).astype(np.float32)
-    tables = tree_tables(tree)
-    absolute = all_log_probs(group_log_softmax(tf.constant(logits), tables), tables)
-    nodes, log_prob = walk(absolute, tables, threshold)
-    expected = [slow_walk(np.exp(row), tree, threshold) for row in absolute.numpy()]
-    np.testing.assert_array_equal(nodes.numpy(), expected)
-    np.testing.assert_allclose(log_prob.numpy(), absolute.numpy()[np.arange(5), expected], atol=1e-6)

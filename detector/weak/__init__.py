@@ -1,0 +1,1 @@
+"""What an image with labels and no boxes teaches."""
