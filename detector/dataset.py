@@ -1,13 +1,16 @@
 """A dataset directory, opened for random access: the manifest, the index, and the bytes of one record.
 
 The index gives (shard, offset, length) of every record, so the joint stream can ask for record i of an epoch's order
-and a resumed run reads on from any position. Every record's CRC is checked as it is read.
+and a resumed run reads on from any position. Every record's CRC is checked as it is read. A record costs one read by
+its range; on local disks the shards stay open, the last `OPEN_SHARDS` of them. Several threads may read at a time.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +18,9 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
+from detector.training_row import TrainingRow, read_training_row
 from schemas.dataset_files import open_dataset_files, shard_path
 from schemas.errors import FormatError, InputError, TreeError
 from schemas.manifest import Manifest
@@ -23,6 +28,8 @@ from schemas.record import ImageRecord
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
 from wordtree.tree import WordTree
+
+OPEN_SHARDS = 256  # a process may often have 1,024 files open
 
 
 @dataclass
@@ -41,7 +48,8 @@ class Dataset:
     shards: list[str]
     offsets: np.ndarray
     lengths: np.ndarray
-    _files: dict[str, Any] = field(default_factory=dict, repr=False)
+    _files: OrderedDict[str, int] = field(default_factory=OrderedDict, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -62,13 +70,50 @@ class Dataset:
         Raises:
             FormatError: if the record is damaged.
         """
-        shard = self.shards[row]
-        file = self._files.get(shard)
-        if file is None:
-            file = self._files[shard] = _open_shard(posixpath.join(self.path, shard))
-        file.seek(int(self.offsets[row]))
-        where = f"{posixpath.join(self.path, shard)}, record {self.image_ids[row]!r}"
-        return unframe(file.read(int(self.lengths[row])), where)
+        path = posixpath.join(self.path, self.shards[row])
+        offset, length = int(self.offsets[row]), int(self.lengths[row])
+        fs, root = self._storage
+        try:
+            if self.is_local:
+                framed = self._pread(posixpath.join(root, self.shards[row]), offset, length)
+            else:
+                framed = fs.cat_file(posixpath.join(root, self.shards[row]), start=offset, end=offset + length)
+        except OSError as error:
+            raise InputError(f"{path}: the shard cannot be read ({error.strerror or error}); convert again") from error
+        return unframe(framed, f"{path}, record {self.image_ids[row]!r}")
+
+    def _pread(self, name: str, offset: int, length: int) -> bytes:
+        """A range of a local file, which stays open."""
+        with self._lock:
+            file = self._files.pop(name, None)
+            if file is None:
+                if len(self._files) >= OPEN_SHARDS:
+                    os.close(self._files.popitem(last=False)[1])
+                file = os.open(name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._files[name] = file
+            return os.pread(file, length, offset)
+
+    def __del__(self) -> None:
+        for file in self.__dict__.get("_files", {}).values():
+            os.close(file)
+
+    @cached_property
+    def _storage(self) -> tuple[Any, str]:
+        """The file system and the directory's name in it."""
+        return fsspec.core.url_to_fs(self.path)
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether its files can be opened by the operating system."""
+        return isinstance(self._storage[0], LocalFileSystem)
+
+    def training_row(self, row: int) -> TrainingRow:
+        """What training takes from the record in index row `row`.
+
+        Raises:
+            FormatError: if the record is damaged or has no image.
+        """
+        return read_training_row(self.read(row))
 
     def record(self, row: int) -> ImageRecord:
         """The decoded record in index row `row`."""
@@ -139,12 +184,3 @@ def _from_here(path: str, base: str) -> str:
     """A directory that a view names, which is a path from the view's, as one from the working directory or a URL."""
     found = shard_path(path, base)
     return found if "://" in found else os.path.relpath(os.path.realpath(found))
-
-
-def _open_shard(path: str) -> Any:
-    """A file that can be read at any offset and stays open."""
-    fs, name = fsspec.core.url_to_fs(path)
-    try:
-        return fs.open(name, "rb", cache_type="none")  # each record by its own range; s3fs would read 50 MiB ahead
-    except OSError as error:
-        raise InputError(f"{path}: the shard cannot be read ({error.strerror or error}); convert again") from error

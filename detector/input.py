@@ -1,8 +1,12 @@
 """The joint stream: detection and classification datasets at a given share, as padded `Batch`es.
 
 Position i of the stream is a pure function of (i, seed): the mixture says which source and which of its images
-(`schemas.mixture`), a permutation seeded by the epoch says which record, and a generator seeded by the position makes
-the random choices. So a run that stops after n batches goes on at position n * batch size, exactly.
+(`schemas.mixture`), a permutation seeded by the epoch says which record, and numbers that hash the position make the
+random choices. So a run that stops after n batches goes on at position n * batch size, exactly; the size of a batch's
+images is a function of its number as well.
+
+Two stretches: rows in Python (one read a record, its targets, where the image lies), and pixels in TensorFlow on all
+cores (`detector.image_rows`). Memory: two batches of encoded rows, three of pixels, and an image a core.
 
 Shape shorthand as in `detector.api`.
 """
@@ -10,32 +14,31 @@ Shape shorthand as in `detector.api`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from detector.api import Batch
-from detector.augment import (
-    PLAIN_COLOUR,
-    Colour,
-    Placement,
-    distort,
-    letterbox,
-    place_boxes,
-    place_image,
-    sample_colour,
-    sample_placement,
-)
+from detector.augment import PLAIN_COLOUR, HashDraws, letterbox, sample_colour, sample_placement
 from detector.config import AugmentConfig, DataConfig
 from detector.dataset import Dataset
-from schemas.errors import ConfigError, FormatError
+from detector.image_rows import ImageRow, decode_image, draw, first_line, image_row, signature
+from detector.targets import Counts, Targets, make_targets
+from schemas.errors import ConfigError, FormatError, WordTreeError
 from schemas.mixture import Mixture
-from schemas.record import ImageRecord
 from wordtree.tree import WordTree
+
+__all__ = ["Batches", "Example", "JointStream", "Source", "decode_image", "first_line"]
+
+REMOTE_READERS = 16
+STRIDE = 32  # multi-scale sizes of a canvas that is no square are rounded to it
+SizeAt = Callable[[int], "int | tuple[int, int]"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class Source:
     nodes: dict[int, int]
 
 
+@dataclass(frozen=True)
+class Example:
+    """One position of the stream: the image still encoded, with what to do to it, and its targets."""
+
+    image: ImageRow
+    targets: Targets
+    counts: Counts
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 class JointStream:
     """The endless joint stream.
 
@@ -54,8 +70,13 @@ class JointStream:
         tree: its nodes are the targets.
         data: shares and sizes.
         augment: None for plain letterboxed images.
-        size: of the images in pixels.
+        size: of the images in pixels: of a square, or (height, width).
         seed: of order and augmentation.
+        log: is told once what `data.max_boxes` and `data.max_labels` cut off.
+
+    Attributes:
+        counts: what was handed out and what was left out so far.
+        failure: what went wrong while rows were read, before TensorFlow wrapped it; or None.
 
     Raises:
         TreeError: if a dataset does not fit the tree.
@@ -69,8 +90,9 @@ class JointStream:
         *,
         data: DataConfig,
         augment: AugmentConfig | None,
-        size: int,
+        size: int | tuple[int, int],
         seed: int,
+        log: Callable[[str], None] = _to_stderr,
     ) -> None:
         if not datasets:
             raise ConfigError("no dataset to train on; give some with --data")
@@ -78,8 +100,13 @@ class JointStream:
         if empty:
             raise ConfigError(f"{empty[0]} has no images; is everything in its rejects.jsonl?")
         self.sources = [Source(dataset, dataset.nodes(tree)) for dataset in datasets]
-        self.data, self.augment, self.size, self.seed = data, augment, size, seed
+        self.data, self.augment, self.seed = data, augment, seed
+        self.canvas = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.mixture = Mixture(tuple(self._weights()))
+        self.counts = Counts()
+        self.failure: WordTreeError | None = None
+        self._log, self._said = log, False
+        self._orders: list[dict[int, np.ndarray]] = [{} for _ in self.sources]
 
     def _weights(self) -> list[float]:
         """The share of labels-only to boxed images, split among sets of one kind by their number of images."""
@@ -93,23 +120,43 @@ class JointStream:
     def locate(self, position: int) -> tuple[int, int]:
         """(source number, index row) of a position of the stream."""
         number, index = self.mixture.source_at(position)
-        count = len(self.sources[number].dataset)
-        epoch, place = divmod(index, count)
-        return number, int(_permutation(count, _hash_seed(self.seed, "order", number, epoch))[place])
+        epoch, place = divmod(index, len(self.sources[number].dataset))
+        return number, int(self._order(number, epoch)[place])
 
-    def example(self, position: int) -> tuple[Any, ...]:
-        """Everything of one position but the decoded pixels: see `_SIGNATURE`."""
+    def _order(self, number: int, epoch: int) -> np.ndarray:
+        """The rows of a source in the order of an epoch; the last two epochs are kept."""
+        orders = self._orders[number]
+        found = orders.get(epoch)
+        if found is None:
+            count = len(self.sources[number].dataset)
+            found = np.random.default_rng(_hash_seed(self.seed, "order", number, epoch)).permutation(count)
+            found = orders[epoch] = found.astype(np.int32 if count < 2**31 else np.int64)
+            for old in sorted(orders)[:-2]:
+                orders.pop(old, None)
+        return found
+
+    def example(self, position: int, canvas: tuple[int, int] | None = None) -> Example:
+        """Everything of one position but the decoded pixels.
+
+        Args:
+            position: in the stream, from 0.
+            canvas: (height, width) of its batch; None for the stream's.
+
+        Raises:
+            FormatError, InputError: if the record cannot be read.
+        """
         number, row = self.locate(position)
-        source = self.sources[number]
-        record = source.dataset.record(row)
-        rng = np.random.default_rng(_hash_seed(self.seed, "augment", position))
+        source, size = self.sources[number], canvas or self.canvas
+        record = source.dataset.training_row(row)
         if self.augment is None:
-            placement, colour, min_visible = letterbox(record.height, record.width), PLAIN_COLOUR, 0.0
+            placement, colour, rng = letterbox(record.height, record.width, size), PLAIN_COLOUR, None
         else:
-            placement = sample_placement(record.height, record.width, self.augment, rng)
+            rng = HashDraws(self.seed, "augment", position)
+            placement = sample_placement(record.height, record.width, self.augment, rng, size)
             colour = sample_colour(self.augment, rng)
-            min_visible = self.augment.min_visible
-        return to_arrays(record, source.nodes, placement, colour, min_visible, self.data)
+        targets, counts = make_targets(record, source.nodes, placement, self.augment, self.data, source=number, rng=rng)
+        zoom = self.augment is None or self.augment.mode == "zoom"
+        return Example(image_row(record, placement, colour, size, may_shrink=zoom), targets, counts)
 
     def first_undecodable(self, start: int, count: int) -> str:
         """Which image among `count` positions from `start` on cannot be decoded, for an error; "" if all can."""
@@ -123,103 +170,119 @@ class JointStream:
                 return f"image {record.image_id!r} ({record.uri}) of {dataset.path}: {first_line(error)}"
         return ""
 
-    def batches(self, batch_size: int, *, start: int = 0, stop: int | None = None, threads: int = 2) -> tf.data.Dataset:
-        """Batches from batch number `start` on, until `stop` or without end."""
+    def canvas_of(self, size: int | tuple[int, int]) -> tuple[int, int]:
+        """(height, width) for a size that multi-scale training asks for.
 
-        def examples() -> Iterator[tuple[Any, ...]]:
-            position = start * batch_size
-            end = None if stop is None else stop * batch_size
-            while end is None or position < end:
-                yield self.example(position)
-                position += 1
+        One number is the width; the height follows in the stream's own proportion, in whole strides of 32.
+        """
+        if not isinstance(size, int | np.integer):
+            return int(size[0]), int(size[1])
+        height, width = self.canvas
+        if height == width:
+            return int(size), int(size)
+        return max(round(size * height / width / STRIDE), 1) * STRIDE, int(size)
 
-        stream = tf.data.Dataset.from_generator(examples, output_signature=_signature(self.data))
-        stream = stream.map(lambda *row: _with_pixels(row, self.size), num_parallel_calls=threads, deterministic=True)
-        return stream.batch(batch_size, drop_remainder=True).prefetch(4)
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        size_at: SizeAt | None = None,
+        threads: int | None = None,
+    ) -> Batches:
+        """Batches from batch number `start` on, until `stop` or without end.
 
+        Args:
+            batch_size: images in each.
+            start, stop: numbers of the first batch and of the one after the last.
+            size_at: the size of a batch's images by its number, for `canvas_of`; None for the stream's own.
+            threads: images decoded at a time; None for one a core.
+        """
+        return Batches(self, batch_size, start, stop, size_at, threads or len(os.sched_getaffinity(0)))
 
-def to_arrays(
-    record: ImageRecord,
-    nodes: dict[int, int],
-    placement: Placement,
-    colour: Colour,
-    min_visible: float,
-    data: DataConfig,
-) -> tuple[Any, ...]:
-    """A record as padded arrays. Pure; the order of boxes is the record's, and those past `max_boxes` are left out."""
-    boxes = np.array([annotation.box for annotation in record.boxes], np.float64).reshape(-1, 4)
-    placed, visible = place_boxes(boxes, placement, min_visible=min_visible)
-    targets = [-1 if box.is_crowd or box.is_group_of else nodes[box.class_id] for box in record.boxes]
-    kept = np.flatnonzero(visible)[: data.max_boxes]
-    out_boxes = np.zeros((data.max_boxes, 4), np.float32)
-    out_nodes = np.zeros(data.max_boxes, np.int32)
-    out_boxes[: len(kept)] = placed[kept]
-    out_nodes[: len(kept)] = np.array(targets, np.int32)[kept] if targets else 0
-    image_nodes = np.zeros(data.max_labels, np.int32)
-    sign = np.zeros(data.max_labels, np.int8)
-    weight = np.zeros(data.max_labels, np.float32)
-    for slot, label in enumerate(record.labels[: data.max_labels]):
-        image_nodes[slot] = nodes[label.class_id]
-        sign[slot] = 1 if label.present else -1
-        weight[slot] = label.confidence
-    if record.encoded is None:
-        raise FormatError(f"record {record.image_id!r} has no encoded image")
-    return (
-        record.encoded,
-        np.array(placement, np.float32),
-        np.array(colour, np.float32),
-        out_boxes,
-        out_nodes,
-        np.arange(data.max_boxes) < len(kept),
-        np.bool_(record.has_boxes),
-        image_nodes,
-        sign,
-        weight,
-    )
+    def rows(self, batch_size: int, start: int, stop: int | None, size_at: SizeAt | None) -> Iterator[tuple[Any, ...]]:
+        """The batches before their pixels are drawn: `detector.image_rows.signature`, one array a field."""
+        remote = any(not source.dataset.is_local for source in self.sources)
+        number = start
+        with ThreadPoolExecutor(REMOTE_READERS) as pool:
+            while stop is None or number < stop:
+                canvas = self.canvas if size_at is None else self.canvas_of(size_at(number))
+                positions = range(number * batch_size, (number + 1) * batch_size)
+                try:
+                    reader = pool.map if remote else map
+                    examples = list(reader(lambda position, to=canvas: self.example(position, to), positions))
+                except WordTreeError as error:
+                    self.failure = error
+                    raise
+                for example in examples:
+                    self.counts = self.counts.plus(example.counts)
+                self._say_what_was_cut()
+                yield tuple(
+                    np.array(column, object) if isinstance(column[0], bytes) else np.stack(column)
+                    for column in zip(*((*example.image, *example.targets) for example in examples), strict=True)
+                )
+                number += 1
 
-
-def _signature(data: DataConfig) -> tuple[tf.TensorSpec, ...]:
-    boxes, labels = data.max_boxes, data.max_labels
-    return (
-        tf.TensorSpec([], tf.string),
-        tf.TensorSpec([5], tf.float32),
-        tf.TensorSpec([4], tf.float32),
-        tf.TensorSpec([boxes, 4], tf.float32),
-        tf.TensorSpec([boxes], tf.int32),
-        tf.TensorSpec([boxes], tf.bool),
-        tf.TensorSpec([], tf.bool),
-        tf.TensorSpec([labels], tf.int32),
-        tf.TensorSpec([labels], tf.int8),
-        tf.TensorSpec([labels], tf.float32),
-    )
+    def _say_what_was_cut(self) -> None:
+        counts = self.counts
+        if self._said or not (counts.boxes_cut or counts.labels_cut):
+            return
+        self._said = True
+        self._log(
+            f"more than data.max_boxes = {self.data.max_boxes} boxes or data.max_labels = {self.data.max_labels} "
+            f"labels: in the first {counts.images} images {counts.boxes_cut} of {counts.boxes} boxes and "
+            f"{counts.labels_cut} labels are not trained on (said once)"
+        )
 
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """Encoded JPEG, PNG, GIF (first frame) or BMP to f32[h, w, 3] in [0, 1]; grey and CMYK become RGB."""
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
-    return tf.cast(image, tf.float32) / 255.0
+class Batches:
+    """Batches of a stream; each iteration begins at the first.
 
+    Attributes:
+        dataset: the same as a tf.data.Dataset, whose errors are TensorFlow's.
+    """
 
-def first_line(error: tf.errors.OpError) -> str:
-    """What TensorFlow says went wrong, without its graph."""
-    text = str(error.message).split("[Op:")[0].split("{{")[-1].split("}}")[-1]
-    return text.strip().splitlines()[0].strip() if text.strip() else "unreadable"
+    def __init__(
+        self, stream: JointStream, batch_size: int, start: int, stop: int | None, size_at: SizeAt | None, threads: int
+    ) -> None:
+        self._stream, self._batch_size, self._start = stream, batch_size, start
+        canvas = stream.canvas if size_at is None else None
+        augment = stream.augment
+        rows = tf.data.Dataset.from_generator(
+            lambda: stream.rows(batch_size, start, stop, size_at), output_signature=signature(stream.data, batch_size)
+        )
+        images = rows.prefetch(1).unbatch()
+        images = images.map(
+            lambda *row: Batch(
+                draw(ImageRow(*row[: len(ImageRow._fields)]), augment, canvas), *row[len(ImageRow._fields) :]
+            ),
+            num_parallel_calls=threads,
+            deterministic=True,
+        )
+        self.dataset = images.batch(batch_size, drop_remainder=True).prefetch(2)
 
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches.
 
-def _with_pixels(row: tuple[tf.Tensor, ...], size: int) -> Batch:
-    encoded, placement, colour, *rest = row
-    image = place_image(decode_image(encoded), placement, size)
-    plain = tf.constant(PLAIN_COLOUR, tf.float32)
-    image = tf.cond(tf.reduce_all(colour == plain), lambda: image, lambda: distort(image, colour))
-    return Batch(image, *rest)
+        Raises:
+            FormatError, InputError: if a record cannot be read, or its image not be decoded; it is named.
+        """
+        number, self._stream.failure = self._start, None
+        try:
+            for batch in self.dataset:
+                yield batch
+                number += 1
+        except tf.errors.OpError as error:
+            if self._stream.failure is not None:
+                raise self._stream.failure from error
+            ahead = 8 * self._batch_size  # batches are prepared ahead of the step
+            culprit = self._stream.first_undecodable(number * self._batch_size, ahead)
+            if not culprit:
+                raise
+            raise FormatError(f"{culprit}. Remove it from the source and convert again") from error
 
 
 def _hash_seed(*parts: object) -> int:
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-@lru_cache(maxsize=16)
-def _permutation(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(count)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from io import BytesIO
+
+import fsspec
 import numpy as np
 import pytest
+from PIL import Image
 
 tf = pytest.importorskip("tensorflow")
 
@@ -27,7 +32,7 @@ def as_arrays(batch):
 
 def test_share_of_labels_only_images_is_exact_on_every_prefix(detection_set, label_set, tree):
     joint = stream(detection_set, label_set, tree)
-    flags = [joint.example(position)[6] for position in range(57)]
+    flags = [joint.example(position).targets.has_boxes for position in range(57)]
     for count in range(1, len(flags) + 1):
         assert abs(count * 0.8 - sum(not boxed for boxed in flags[:count])) < 1
 
@@ -78,10 +83,6 @@ def test_plain_batch_holds_the_records_own_boxes_and_nodes(detection_set, label_
 
 
 def test_pixels_equal_the_stored_image(detection_set, label_set, tree):
-    from io import BytesIO
-
-    from PIL import Image
-
     joint = stream(detection_set, label_set, tree, augment=None)
     batch = next(iter(joint.batches(4, stop=1)))
     source, row = joint.locate(0)
@@ -136,3 +137,142 @@ def test_a_damaged_shard_is_found_where_it_is_read(make_dataset, tmp_path, detec
     shard.write_bytes(bytes(data))
     with pytest.raises(FormatError, match=r"train-00000-of-00001.tfrecord, record '0'.*CRC"):
         open_dataset(str(path)).read(0)
+
+
+def test_the_source_of_each_image_is_named(detection_set, label_set, tree):
+    joint = stream(detection_set, label_set, tree)
+    batch = next(iter(joint.batches(10, stop=1)))
+    assert batch.source.dtype == tf.int32
+    assert batch.source.numpy().tolist() == [joint.locate(k)[0] for k in range(10)]
+    assert {0, 1} == set(batch.source.numpy().tolist())
+
+
+@pytest.mark.parametrize("mode", ["zoom", "darknet", "release2017"])
+def test_any_canvas_and_any_start_in_every_mode(detection_set, label_set, tree, mode):
+    """Non-square, multi-scale, resumed: each batch is what drawing its examples one by one gives."""
+    from detector import augment
+
+    config = AugmentConfig(mode=mode, scale=1.5, shift=1.0, jitter=0.3, hue=0.1, saturation=1.5)
+    datasets = [open_dataset(str(detection_set)), open_dataset(str(label_set))]
+    joint = JointStream(datasets, tree, data=DataConfig(), augment=config, size=(24, 40), seed=2)
+    sizes = [None, (32, 48), (40, 24)]
+
+    def size_at(number):
+        return sizes[number % 3] or (24, 40)
+
+    rest = list(joint.batches(3, start=1, stop=4, size_at=size_at))
+    for number, batch in enumerate(rest, start=1):
+        canvas = size_at(number)
+        assert batch.images.shape == (3, *canvas, 3)
+        for k in range(3):
+            example = joint.example(3 * number + k, canvas)
+            image = tf.io.decode_image(example.image.encoded, 3)
+            image = augment.place_image(image, tf.constant(example.image.placement), canvas, mode)
+            image = augment.distort(image, tf.constant(example.image.colour))
+            np.testing.assert_allclose(batch.images[k], image, atol=2e-5)
+            for found, expected in zip(batch[1:], example.targets, strict=True):
+                np.testing.assert_array_equal(found[k], expected)
+
+
+def test_one_number_is_the_width_and_keeps_the_proportion(detection_set, tree):
+    def of(size):
+        return JointStream([open_dataset(str(detection_set))], tree, data=DataConfig(), augment=None, size=size, seed=0)
+
+    assert of(416).canvas_of(320) == (320, 320)
+    assert of((288, 512)).canvas_of(320) == (192, 320)  # 180 rows, in strides of 32
+    assert of((288, 512)).canvas_of((64, 96)) == (64, 96)
+
+
+def test_an_image_twice_the_canvas_is_decoded_small(make_dataset, tmp_path, detection_set, tree):
+    dataset = open_dataset(str(detection_set))
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 11, 3), np.uint8))
+    buffer = BytesIO()
+    photo.resize((203, 149), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=95)
+    record = dataset.record(0)._replace(height=149, width=203, encoded=buffer.getvalue(), format="jpeg")
+    joint_of = [open_dataset(str(make_dataset(tmp_path / "d", [record], dataset.manifest.classes, has_boxes=True)))]
+    for size, halvings in ((160, 0), (64, 1), (16, 3)):
+        joint = JointStream(joint_of, tree, data=DataConfig(), augment=None, size=size, seed=0)
+        assert joint.example(0).image.halvings == halvings
+        from detector import augment
+
+        place = tf.constant(np.array(augment.letterbox(149, 203), np.float32))
+        whole = augment.place_image(tf.io.decode_image(buffer.getvalue(), 3), place, size)
+        found = next(iter(joint.batches(1, stop=1))).images[0]
+        assert float(tf.reduce_mean(tf.abs(found - whole))) < 4e-3
+    darknet = JointStream(joint_of, tree, data=DataConfig(), augment=AugmentConfig(mode="darknet"), size=16, seed=0)
+    assert darknet.example(0).image.halvings == 0
+
+
+def test_what_is_cut_is_counted_and_said_once(make_dataset, tmp_path, detection_set, tree):
+    dataset = open_dataset(str(detection_set))
+    records = [dataset.record(k)._replace(boxes=dataset.record(k).boxes * 3) for k in range(4)]
+    path = make_dataset(tmp_path / "d", records, dataset.manifest.classes, has_boxes=True)
+    lines = []
+    joint = JointStream(
+        [open_dataset(str(path))], tree, data=DataConfig(max_boxes=2), augment=None, size=32, seed=0, log=lines.append
+    )
+    assert len(list(joint.batches(4, stop=3))) == 3
+    assert (joint.counts.images, joint.counts.boxes, joint.counts.boxes_cut) == (12, 36, 12)
+    assert lines == [
+        "more than data.max_boxes = 2 boxes or data.max_labels = 4 labels: in the first 4 images 4 of 12 boxes and 0 "
+        "labels are not trained on (said once)"
+    ]
+
+
+def test_a_damaged_record_or_image_is_named_by_the_stream(make_dataset, tmp_path, detection_set, tree):
+    dataset = open_dataset(str(detection_set))
+    whole = [dataset.record(k) for k in range(3)]
+    bad = [whole[0], whole[1]._replace(encoded=b"\xff\xd8\xff no picture"), whole[2]]
+    path = make_dataset(tmp_path / "image", bad, dataset.manifest.classes, has_boxes=True)
+    joint = JointStream([open_dataset(str(path))], tree, data=DataConfig(), augment=None, size=32, seed=0)
+    with pytest.raises(FormatError, match=r"image '1' \(1.png\) of .*Remove it from the source and convert again"):
+        list(joint.batches(3, stop=2))
+    path = make_dataset(tmp_path / "shard", whole, dataset.manifest.classes, has_boxes=True)
+    shard = path / "train-00000-of-00001.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[200] ^= 1
+    shard.write_bytes(bytes(data))
+    joint = JointStream([open_dataset(str(path))], tree, data=DataConfig(), augment=None, size=32, seed=0)
+    with pytest.raises(FormatError, match=r"record '0'.*CRC"):
+        list(joint.batches(3, stop=2))
+
+
+def test_a_remote_dataset_gives_the_same_batches(detection_set, label_set, tree):
+    memory = fsspec.filesystem("memory")
+    try:
+        for name, path in (("det", detection_set), ("cls", label_set)):
+            for file in path.iterdir():
+                memory.pipe_file(f"/input/{name}/{file.name}", file.read_bytes())
+        remote = stream("memory://input/det", "memory://input/cls", tree)
+        assert [source.dataset.is_local for source in remote.sources] == [False, False]
+        local = stream(detection_set, label_set, tree)
+        for a, b in zip(remote.batches(4, stop=3), local.batches(4, stop=3), strict=True):
+            for expected, found in zip(as_arrays(b), as_arrays(a), strict=True):
+                np.testing.assert_array_equal(found, expected)
+        memory.rm_file("/input/det/train-00000-of-00001.tfrecord")
+        with pytest.raises(InputError, match="the shard cannot be read"):
+            list(remote.batches(4, stop=9))
+    finally:
+        memory.store.clear()
+
+
+def test_shards_stay_open_up_to_a_limit(make_dataset, tmp_path, detection_set, monkeypatch):
+    import os
+
+    dataset = open_dataset(str(detection_set))
+    whole = [dataset.record(k) for k in range(3)]
+    path = make_dataset(tmp_path / "d", whole, dataset.manifest.classes, has_boxes=True)
+    split = open_dataset(str(path))
+    for k in range(3):
+        shutil.copy(path / split.shards[0], path / f"copy-{k}.tfrecord")
+    split.shards = [f"copy-{k}.tfrecord" for k in range(3)]
+    monkeypatch.setattr("detector.dataset.OPEN_SHARDS", 2)
+    before = len(os.listdir("/proc/self/fd"))
+    assert [split.record(k).image_id for k in (0, 1, 2, 0, 1, 2)] == ["0", "1", "2"] * 2
+    assert len(os.listdir("/proc/self/fd")) - before == 2
+    del split
+    assert len(os.listdir("/proc/self/fd")) == before
+    split = open_dataset(str(path))
+    (path / split.shards[0]).unlink()
+    with pytest.raises(InputError, match="the shard cannot be read"):
+        split.read(0)
