@@ -24,7 +24,9 @@ EXTRAS = {
     "nltk": ["nltk>=3.9"],
     "train": ["tensorflow>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
     "train-cpu": ["tensorflow-cpu>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
+    "video": ["av>=15"],
     "dev": [
+        "av>=15",
         "build",
         "flask>=3.1,<4",
         "flask-cors>=6,<7",

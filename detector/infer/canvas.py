@@ -1,0 +1,41 @@
+"""Where an image lies on the network's canvas: whole, its aspect ratio kept, grey around it.
+
+Two ways: "plain" as in our own training (pixel centres at i + 0.5), "darknet" as in darknet's letterbox, whose drawn
+image has whole pixels, which is resized corner to corner and so gives published weights the pixels they know.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from detector.augment import Placement, darknet_letterbox, letterbox, place_image
+from detector.augment.darknet import darknet_letterbox_size
+
+Fit = Literal["plain", "darknet"]
+
+
+def placement(height: int, width: int, canvas: tuple[int, int], fit: Fit) -> Placement:
+    """Where an image of height x width pixels lies on a canvas (height, width).
+
+    "darknet" follows `correct_region_boxes`: the longer side fills the canvas, the other is cut to whole pixels, and
+    the margin on either side is half of what is left, also where that is no whole number.
+    """
+    if fit == "plain":
+        return letterbox(height, width, canvas)
+    tall, wide = canvas
+    drawn_h, drawn_w = darknet_letterbox_size(height, width, canvas)
+    return Placement(drawn_h / tall, drawn_w / wide, (tall - drawn_h) / 2 / tall, (wide - drawn_w) / 2 / wide, False)
+
+
+def draw(image: NDArray[np.uint8], canvas: tuple[int, int], fit: Fit) -> NDArray[np.float32]:
+    """An image u8[h, w, 3] on its canvas: f32[H, W, 3] in [0, 1]."""
+    if fit == "darknet":
+        return np.asarray(darknet_letterbox(image.astype(np.float32) / 255.0, canvas), np.float32)
+    place = placement(image.shape[0], image.shape[1], canvas, fit)
+    with tf.device("/CPU:0"):
+        drawn = place_image(tf.constant(image), tf.constant(np.array(place, np.float32)), canvas)
+    return drawn.numpy()

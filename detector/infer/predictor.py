@@ -1,0 +1,71 @@
+"""A run and decode options as one compiled function from canvases to what was found on the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from detector.augment import unplace_boxes
+from detector.config import DecodeConfig
+from detector.decode import check_decode
+from detector.decode.tables import walk_tables
+from detector.infer.canvas import Fit, placement
+from detector.infer.reading import Sight
+from detector.nms import greedy, related_nodes
+from detector.tree_softmax import tree_tables
+
+
+class Found(NamedTuple):
+    """What was found on one image, best first.
+
+    Attributes:
+        boxes: f32[K, 4] `rel_yxyx` of the stored pixels.
+        nodes: i32[K].
+        scores: f32[K].
+    """
+
+    boxes: NDArray[np.float32]
+    nodes: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+class Predictor:
+    """Detects on batches of any length; compiled once.
+
+    A network that came from a .cfg sees images as darknet shows them.
+    """
+
+    def __init__(self, run: Any, options: DecodeConfig) -> None:
+        """Nothing is compiled before the first batch.
+
+        Raises:
+            ConfigError: if the options make no sense for the run's tree.
+        """
+        self.options = check_decode(options, len(run.tree))
+        self.canvas: tuple[int, int] = run.experiment.model.canvas
+        self.fit: Fit = "darknet" if run.experiment.model.cfg else "plain"
+        self.tables = walk_tables(tree_tables(run.tree))
+        signature = [tf.TensorSpec([None, *self.canvas, 3], tf.float32)]
+        self._detect = tf.function(lambda images: run.detector.detect(images, options), input_signature=signature)
+
+    def __call__(self, sights: Sequence[Sight]) -> list[Found]:
+        """What was found on each image, its boxes cut to the image."""
+        if not sights:
+            return []
+        boxes, nodes, scores, mask = (
+            part.numpy() for part in self._detect(tf.constant(np.stack([sight.canvas for sight in sights])))
+        )
+        rows: list[Found] = []
+        for k, sight in enumerate(sights):
+            keep = mask[k]
+            place = placement(sight.image.height, sight.image.width, self.canvas, self.fit)
+            here = np.clip(unplace_boxes(boxes[k][keep], place), 0, 1).astype(np.float32)
+            related = related_nodes(nodes[k][keep], self.options.suppression, self.tables)
+            # Once more: what lay in the letterbox's bands was cut off just now, so boxes came closer.
+            rest = greedy(here, scores[k][keep], self.options.iou_threshold, related)
+            rows.append(Found(here[rest], nodes[k][keep][rest], scores[k][keep][rest]))
+        return rows
