@@ -1,0 +1,219 @@
+"""Runs made of published networks, and published networks made of runs.
+
+    RUN/config.json, tree/, training_nodes.json, checkpoints/step-00000000   as `wordtree train` writes them
+    RUN/darknet.json                                                         header and sha256 of the .weights file
+    RUN/darknet.map                                                          the map given with it
+
+An untouched run is written back with the bytes it was read from: the header is kept, and `seen` counts on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from detector.checkpoint import CheckpointInfo, save_checkpoint
+from detector.config import Experiment
+from detector.darknet.cfg import parse_cfg
+from detector.darknet.classes import classes_of, read_map
+from detector.darknet.experiment import Program, cfg_from_experiment, experiment_from_cfg
+from detector.darknet.keras_weights import load_into, weights_from
+from detector.darknet.weights import VERSIONS, Header, read_header, write_weights
+from detector.limits import check_experiment
+from detector.run import Run, open_run, write_tree
+from schemas.errors import ConfigError, FormatError, OutputError
+from wordtree.files import write_text_file
+from wordtree.text_files import read_text
+from wordtree.tree import WordTree
+from wordtree.tree_formats import map_text, names_text, tree_text
+
+HEADER_FILE, MAP_FILE = "darknet.json", "darknet.map"
+
+
+def open_darknet(
+    cfg: str | Path,
+    weights: str | Path,
+    tree: WordTree | str | Path | None = None,
+    *,
+    names: str | Path | None = None,
+    labels: str | None = None,
+    program: Program = "head",
+) -> Run:
+    """A published network as a run without a directory: what `wordtree detect --darknet` uses.
+
+    Args:
+        cfg: path of the .cfg.
+        weights: path of the .weights file.
+        tree: its classes; a path, or the tree itself. Default: the tree that the .cfg names, else a flat list.
+        names: words for people, one a class.
+        labels: label space whose wnids are the keys of a flat list.
+        program: which darknet the training settings follow.
+
+    Raises:
+        InputError, FormatError, TreeError, ConfigError: naming the file, and in it the line or the layer.
+    """
+    return _open(Path(cfg), Path(weights), tree, names=names, labels=labels, program=program)[0]
+
+
+def import_network(
+    cfg: str | Path,
+    weights: str | Path,
+    out: str | Path,
+    *,
+    tree: WordTree | str | Path | None = None,
+    names: str | Path | None = None,
+    labels: str | None = None,
+    class_map: str | Path | None = None,
+    program: Program = "head",
+    force: bool = False,
+) -> tuple[Run, list[str]]:
+    """A published network as a run directory; returns the run and notes on what was not used.
+
+    Args:
+        out: the directory to make, whole or not at all.
+        class_map: a .map from the classes of a data set to nodes; it is checked and kept.
+        force: replace `out` if it is a run that was imported.
+        cfg, weights, tree, names, labels, program: as `open_darknet`.
+
+    Raises:
+        OutputError: if `out` exists.
+        InputError, FormatError, TreeError, ConfigError: as `open_darknet`.
+    """
+    target = Path(out)
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        if not force:
+            raise OutputError(f"{target} exists already; choose another --out or replace it with --force")
+        if not (target / HEADER_FILE).is_file():
+            raise OutputError(f"{target} is no imported run, so --force does not replace it; choose another --out")
+    run, notes, header = _open(Path(cfg), Path(weights), tree, names=names, labels=labels, program=program)
+    nodes = read_map(class_map, run.tree) if class_map is not None else None
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"{target}: the directory {target.absolute().parent} does not exist; create it first")
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        write_tree(run.tree, partial / "tree")
+        counts = {"boxes": {}, "labels": {}, "datasets": []}
+        write_text_file(partial / "training_nodes.json", json.dumps(counts, indent=1) + "\n")
+        if nodes is not None:
+            write_text_file(partial / MAP_FILE, map_text(nodes))
+        about = {"header": header._asdict(), "cfg": str(cfg), "weights": str(weights), "sha256": _sha256(Path(weights))}
+        write_text_file(partial / HEADER_FILE, json.dumps(about, indent=1) + "\n")
+        variables = {f"model/{weight.path}": weight for weight in run.detector.model.weights}
+        save_checkpoint(partial / "checkpoints", replace(run.checkpoint, images_seen=0), variables)
+        write_text_file(partial / "config.json", run.experiment.to_json())
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write it ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return replace(run, path=target), notes
+
+
+def export_network(
+    run: str | Path | Run,
+    *,
+    cfg: str | Path | None = None,
+    weights: str | Path | None = None,
+    version: str = "",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a run as a .cfg and a .weights file.
+
+    Args:
+        run: a run, or its directory; of an averaged one the averaged weights are written.
+        cfg: the .cfg to write; beside it STEM.tree and STEM.names, unless the classes are a flat list.
+        weights: the .weights file to write.
+        version: "v0.1" or "v0.2"; the version of the file that the run was made of by default, else v0.2.
+        force: replace files.
+
+    Returns:
+        What was written: paths, numbers, bytes, header.
+
+    Raises:
+        OutputError: if a file exists and `force` is not set.
+        ConfigError: if the network is none that a .cfg can say.
+    """
+    opened = run if isinstance(run, Run) else open_run(run)
+    if not (cfg or weights):
+        raise ConfigError("nothing to write; give --cfg, --weights or both")
+    for path in (cfg, weights):
+        if path and Path(path).exists() and not force:
+            raise OutputError(f"{path} exists already; choose another name or replace it with --force")
+    written: dict[str, Any] = {"run": str(opened.path), "step": opened.checkpoint.step}
+    if weights:
+        header = _header(opened, version)
+        numbers, size = write_weights(weights, header, weights_from(opened.detector), force=force)
+        written |= {"weights": str(weights), "numbers": numbers, "bytes": size, "header": header._asdict()}
+    if cfg:
+        written["cfg"] = [str(path) for path in _write_cfg(opened, Path(cfg), force)]
+    return written
+
+
+def _open(
+    cfg: Path,
+    weights: Path,
+    tree: WordTree | str | Path | None,
+    *,
+    names: str | Path | None,
+    labels: str | None,
+    program: Program,
+) -> tuple[Run, list[str], Header]:
+    text = read_text(cfg)
+    experiment, notes = experiment_from_cfg(text, where=str(cfg), name=cfg.stem, program=program)
+    classes, more = classes_of(parse_cfg(text, str(cfg)), str(cfg), tree=tree, names=names, labels=labels)
+    left = max(experiment.loss.prior_images - read_header(weights).seen, 0)  # a trained one needs no pull to its priors
+    experiment = replace(experiment, loss=replace(experiment.loss, prior_images=left))
+    detector = build_network(experiment, classes, str(cfg))
+    file = load_into(detector, weights)
+    info = CheckpointInfo(0, file.header.seen, classes.digest(), len(classes))
+    run = Run(cfg, experiment, classes, detector, info, {}, {})
+    return run, [*notes, *more], file.header
+
+
+def build_network(experiment: Experiment, tree: WordTree, where: str) -> Any:
+    """The detector of an experiment, after a look at its values."""
+    from detector.architectures import build_detector
+
+    return build_detector(check_experiment(experiment, where), tree)
+
+
+def _header(run: Run, version: str) -> Header:
+    """The header that the run was made of, with the images of its own training added."""
+    if version and version not in VERSIONS:
+        raise ConfigError(f"--format {version}: expected one of {', '.join(VERSIONS)}")
+    header, path = Header(*VERSIONS["v0.2"]), run.path / HEADER_FILE
+    if path.is_file():
+        try:
+            header = Header(**json.loads(path.read_text())["header"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"{path} cannot be read ({error}); import the network again") from error
+    if version:
+        header = Header(*VERSIONS[version], header.seen)
+    return header._replace(seen=header.seen + run.checkpoint.images_seen)
+
+
+def _write_cfg(run: Run, cfg: Path, force: bool) -> list[Path]:
+    """The .cfg, and the tree and names that it needs."""
+    written, tree = [cfg], run.tree
+    flat = tree.num_groups == 1
+    text = cfg_from_experiment(run.experiment, len(tree), tree="" if flat else f"{cfg.stem}.tree")
+    if text != run.experiment.model.cfg and not flat:
+        for suffix, content in ((".tree", tree_text(tree)), (".names", names_text(tree))):
+            write_text_file(cfg.with_suffix(suffix), content, force=force)
+            written.append(cfg.with_suffix(suffix))
+    write_text_file(cfg, text, force=force)
+    return written
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
