@@ -1,10 +1,14 @@
 """Checkpoints: one directory each, written whole or not at all, bound to a tree and a network.
 
     RUN/checkpoints/step-00000200/
-        checkpoint.json     step, images seen, digest of the tree, shapes
-        variables.npz       model/..., average/..., optimizer/...
+        checkpoint.json     step, images seen, digest of the tree, sums of the step's open log line
+        variables.npz       model/..., average/..., optimizer/..., random/..., loss_scale/...
+    RUN/checkpoints/best/   the same, with the weights that were evaluated alone, and the score that made it the best
 
 A checkpoint of another tree or network is refused with the first thing that differs, never restored in part.
+
+Variables are written and read one after another: besides the network itself a checkpoint takes the memory of its
+largest variable.
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from io import BytesIO
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +26,72 @@ import numpy as np
 
 from schemas.errors import CheckpointError
 
+BEST = "best"
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint belongs to."""
+    """What a checkpoint belongs to.
+
+    Attributes:
+        step: how many were done.
+        images_seen: step times the batch.
+        tree_digest: of the classes.
+        nodes: their number.
+        open_sums: sums of the loss terms of the steps since the last log line, so that a resumed run logs the same.
+        open_steps: how many steps these are.
+        score: of the best checkpoint: metric, value.
+    """
 
     step: int
     images_seen: int
     tree_digest: str
     nodes: int
+    open_sums: dict[str, float] = field(default_factory=dict)
+    open_steps: int = 0
+    score: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(root: Path, info: CheckpointInfo, variables: Mapping[str, Any], *, keep: int = 2) -> Path:
-    """Write named `variables` under `root`, and drop all but the newest `keep` checkpoints."""
-    final = root / f"step-{info.step:08d}"
+def save_checkpoint(
+    root: Path, info: CheckpointInfo, variables: Mapping[str, Any], *, keep: int = 2, name: str = ""
+) -> Path:
+    """Write named `variables` under `root`, and drop all but the newest `keep` checkpoints.
+
+    Args:
+        root: directory of the checkpoints.
+        info: what they belong to.
+        variables: anything NumPy understands, by name.
+        keep: how many of the newest stay; 0 keeps all.
+        name: of a checkpoint outside of that count, such as "best".
+    """
+    final = root / (name or f"step-{info.step:08d}")
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(".*"):  # of a process that was killed while it wrote or removed
+        shutil.rmtree(left, ignore_errors=True)
     partial = root / f".{final.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    arrays = {name: np.asarray(variable) for name, variable in variables.items()}
+    partial.mkdir()
     with open(partial / "variables.npz", "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for variable_name, variable in variables.items():
+                with archive.open(f"{variable_name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asarray(variable), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-    (partial / "checkpoint.json").write_text(json.dumps(asdict(info), indent=1) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
+    with open(partial / "checkpoint.json", "w") as file:
+        file.write(json.dumps(asdict(info), indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _remove(final)
     os.rename(partial, final)
-    for old in list_checkpoints(root)[:-keep]:
-        shutil.rmtree(old)
+    _sync_directory(root)
+    if not name and keep:
+        for old in list_checkpoints(root)[:-keep]:
+            _remove(old)
     return final
 
 
 def list_checkpoints(root: Path) -> list[Path]:
-    """Complete checkpoints by rising step."""
+    """Complete checkpoints by rising step, without the best."""
     return sorted(path for path in root.glob("step-*") if (path / "checkpoint.json").exists())
 
 
@@ -67,10 +105,31 @@ def read_info(path: Path) -> CheckpointInfo:
         info = CheckpointInfo(**json.loads((path / "checkpoint.json").read_text()))
         if not (isinstance(info.step, int) and info.step >= 0 and isinstance(info.tree_digest, str)):
             raise ValueError(f"step {info.step!r}, tree {info.tree_digest!r}")
+        if not (isinstance(info.open_sums, dict) and isinstance(info.open_steps, int) and isinstance(info.score, dict)):
+            raise ValueError(f"sums {info.open_sums!r} of {info.open_steps!r} steps, score {info.score!r}")
         return info
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: no readable checkpoint ({error}); remove it to fall back on an older one"
+        ) from error
+
+
+def open_variables(path: Path) -> Any:
+    """The variables of the checkpoint at `path`: a mapping from name to array that reads one at a time, to be closed.
+
+    Every byte is checked first, so that nothing is restored from a damaged file.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path / "variables.npz") as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} is damaged")
+        return np.load(path / "variables.npz", allow_pickle=False)
+    except Exception as error:  # zipfile and numpy raise many kinds for a damaged file
+        raise CheckpointError(
+            f"{path}/variables.npz cannot be read ({error}); remove {path} to use an older one"
         ) from error
 
 
@@ -86,20 +145,53 @@ def restore_checkpoint(path: Path, tree_digest: str, variables: Mapping[str, Any
             f"{path} was trained on the tree {info.tree_digest[:12]} ({info.nodes} nodes), but this tree is "
             f"{tree_digest[:12]}; give the tree of that run, or start a new run"
         )
+    shapes = variable_shapes(path)
+    for name, variable in variables.items():
+        if name not in shapes:
+            raise CheckpointError(f"{path} has no {name!r}: it belongs to another network or optimizer")
+        if shapes[name] != tuple(variable.shape):
+            raise CheckpointError(
+                f"{path}: {name!r} has shape {shapes[name]}, this network expects {tuple(variable.shape)}"
+            )
+    with open_variables(path) as arrays:
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+    return info
+
+
+def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each variable of the checkpoint at `path`, from the headers alone.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
     try:
-        with np.load(BytesIO((path / "variables.npz").read_bytes())) as file:
-            arrays = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path / "variables.npz") as archive:
+            for entry in archive.namelist():
+                with archive.open(entry) as file:
+                    np.lib.format.read_magic(file)
+                    shape, _, _ = np.lib.format.read_array_header_1_0(file)
+                    shapes[entry.removesuffix(".npy")] = tuple(shape)
     except Exception as error:  # zipfile and numpy raise many kinds for a damaged file
         raise CheckpointError(
             f"{path}/variables.npz cannot be read ({error}); remove {path} to use an older one"
         ) from error
-    for name, variable in variables.items():
-        if name not in arrays:
-            raise CheckpointError(f"{path} has no {name!r}: it belongs to another network or optimizer")
-        if tuple(arrays[name].shape) != tuple(variable.shape):
-            raise CheckpointError(
-                f"{path}: {name!r} has shape {arrays[name].shape}, this network expects {tuple(variable.shape)}"
-            )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-    return info
+    return shapes
+
+
+def _remove(folder: Path) -> None:
+    """Out of sight at once: a removal that is cut short leaves no half checkpoint."""
+    if folder.exists():
+        hidden = folder.with_name(f".{folder.name}.removed")
+        shutil.rmtree(hidden, ignore_errors=True)
+        os.rename(folder, hidden)
+        shutil.rmtree(hidden)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -23,8 +23,7 @@ def add_train(subparsers: Any) -> None:
         _run_train,
     )
     parser.add_argument(
-        "config",
-        help="demo (96 pixels, plane figures), tiny64 (64 pixels), yolo9000 (416 pixels), or a run's config.json",
+        "config", help="name of an experiment, such as demo, tiny64 or yolo9000, or a run's config.json"
     )
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`"
@@ -37,6 +36,32 @@ def add_train(subparsers: Any) -> None:
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="override, may be repeated; --show-config lists the keys",
+    )
+    parser.add_argument(
+        "--eval",
+        nargs="+",
+        default=[],
+        metavar="DATASET",
+        help="datasets to evaluate on every train.evaluate_every steps; the best weights are kept: RUN@best",
+    )
+    parser.add_argument(
+        "--best-metric",
+        default="",
+        metavar="KEY",
+        help="number of an evaluation's summary that chooses the best (default: AP50)",
+    )
+    parser.add_argument(
+        "--init", default="", metavar="RUN", help="begin with the weights of a run, of RUN@best, or of a .weights file"
+    )
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="what --init lacks of the network's body begins at random"
+    )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        default=2,
+        metavar="N",
+        help="newest checkpoints that stay; 0 for all (default: %(default)s)",
     )
     parser.add_argument("--show-config", action="store_true", help="print the resolved experiment and stop")
     parser.add_argument("--dry-run", action="store_true", help="open everything, print the plan and stop")
@@ -53,34 +78,64 @@ def _run_train(args: argparse.Namespace) -> int:
     missing = [flag for flag, value in (("--data", paths), ("--tree", args.tree), ("--out", args.out)) if not value]
     if missing:
         raise ConfigError(f"{', '.join(missing)} missing; see `wordtree train --help`")
+    if args.keep < 0:
+        raise ConfigError(f"--keep {args.keep}: expected 0 or more")
     start_tensorflow()
     from detector.dataset import open_dataset
-    from detector.train import check_run, train, with_anchors
+    from detector.train import EvaluationPlan, TrainingStopped, check_run, train, with_anchors
+    from detector.training.counting import data_warnings
+    from detector.training.evaluation import check_plan
+    from detector.training.plan import mix_line, recipe_lines
     from wordtree.files import read_tree
 
     tree = read_tree(args.tree)
     datasets = [open_dataset(path) for path in paths]
+    plan = EvaluationPlan([open_dataset(path) for path in args.eval], args.best_metric)
     print(f"plan: train {experiment.name!r} for {experiment.train.steps} steps of {experiment.train.batch_size} images")
     print(f"  tree: {args.tree}, {len(tree)} nodes, digest {tree.digest()[:12]}")
-    for dataset in datasets:
-        dataset.nodes(tree)
-        kind = "boxes" if dataset.has_boxes else "labels only"
-        print(f"  data: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
-    print(_shares(experiment, datasets))
-    if experiment.model.anchors or Path(args.out, "config.json").exists():
+    for word, found in (("data", datasets), ("eval", plan.datasets)):
+        for dataset in found:
+            dataset.nodes(tree)
+            kind = "boxes" if dataset.has_boxes else "labels only"
+            print(f"  {word}: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
+    check_plan(plan, experiment.train.evaluate_every)
+    print(mix_line(experiment, datasets))
+    print("\n".join(recipe_lines(experiment, datasets)))
+    if experiment.model.anchors or Path(args.out, "config.json").exists() or args.dry_run:
         experiment = with_anchors(experiment, datasets, lambda line: None)
     print(f"  out:  {args.out}: {check_run(experiment, tree, Path(args.out))}")
+    for line in data_warnings(datasets):
+        print(f"warning: {line}")
     if args.dry_run:
+        _print_network(experiment, tree, args)
         return 0
-    train(experiment, tree, datasets, Path(args.out), log_line)
+    try:
+        train(
+            experiment,
+            tree,
+            datasets,
+            Path(args.out),
+            log_line,
+            evaluation=plan,
+            init=args.init,
+            allow_partial=args.allow_partial,
+            keep=args.keep,
+        )
+    except TrainingStopped as stopped:
+        log_line(str(stopped))
+        return 128 + stopped.signal
     return 0
 
 
-def _shares(experiment: Any, datasets: list[Any]) -> str:
-    """How a batch is filled, for the plan."""
-    kinds = [dataset.has_boxes for dataset in datasets]
-    if len(set(kinds)) < 2:
-        return "  mix:  " + ("boxed images alone" if kinds[0] else "labelled images alone")
-    labelled, boxed = (share / sum(experiment.data.shares) for share in experiment.data.shares)
-    size = experiment.train.batch_size
-    return f"  mix:  {size * boxed:.3g} boxed and {size * labelled:.3g} only labelled images a step (data.shares)"
+def _print_network(experiment: Any, tree: Any, args: argparse.Namespace) -> None:
+    """What a dry run says of the network: built, and begun with --init, but not trained."""
+    from detector.train import Trainer
+    from detector.training.initial import initialise
+    from detector.training.plan import memory_estimate, memory_line
+
+    trainer = Trainer(experiment, tree)
+    print(f"  network: {trainer.model.count_params():,} parameters for {len(tree)} nodes")
+    print(memory_line(memory_estimate(experiment, trainer.model)))
+    if args.init:
+        initialise(trainer.detector, args.init, allow_partial=args.allow_partial, log=lambda line: print(f"  {line}"))
+    print("  time left is known after the first steps")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkpoint
+from detector.checkpoint import BEST, CheckpointInfo, list_checkpoints, restore_checkpoint
 from detector.config import Experiment, load_config
 from schemas.errors import CheckpointError, FormatError, InputError
 from wordtree.files import read_tree, write_text_file
@@ -23,7 +24,7 @@ class Run:
         path: its directory.
         experiment: as it was trained.
         tree: its classes.
-        detector: with the weights of the newest checkpoint, the averaged ones where the run has them.
+        detector: with the weights of one checkpoint, the averaged ones where the run has them.
         checkpoint: which one.
         training_boxes, training_labels: wnid to how many boxes or image labels the training data had.
     """
@@ -45,31 +46,71 @@ def write_tree(tree: WordTree, folder: Path) -> None:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run directory written by `wordtree train`.
+    """Open a run directory written by `wordtree train`, at its newest checkpoint; `RUN@best` opens its best one.
+
+    Args:
+        path: the directory, or directory@checkpoint: "best" or a name below checkpoints/ such as "step-00000200".
 
     Raises:
         InputError: if it is missing or holds no run.
-        CheckpointError: if it has no checkpoint yet, or one of another tree or network.
+        CheckpointError: if it has no checkpoint yet, no such one, or one of another tree or network.
     """
-    folder = Path(path)
+    folder, name = split_run_path(path)
     if not folder.is_dir():
         raise InputError(f"no run directory {str(path)!r}; `wordtree train` writes one")
     if not (folder / "config.json").exists():
         raise InputError(f"{folder} has no config.json: it is no run of `wordtree train`")
-    checkpoints = list_checkpoints(folder / "checkpoints")
-    if not checkpoints:
-        raise CheckpointError(f"{folder} has no complete checkpoint yet; let `wordtree train` run on")
+    checkpoint = find_checkpoint(folder, name)
     experiment = load_config(str(folder / "config.json"))
     tree = read_tree(folder / "tree")
-    try:
-        counts = json.loads((folder / "training_nodes.json").read_text())
-        boxes, labels = dict(counts["boxes"]), dict(counts["labels"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{folder}/training_nodes.json cannot be read ({error}); is the run whole?") from error
+    boxes, labels = read_training_nodes(folder)
     from detector.architectures import build_detector
 
     detector = build_detector(experiment, tree)
-    section = "average" if experiment.train.ema else "model"
-    named = {f"{section}/{weight.path}": weight for weight in detector.model.weights}
-    info = restore_checkpoint(checkpoints[-1], tree.digest(), named)
+    named = {f"{weights_section(experiment)}/{weight.path}": weight for weight in detector.model.weights}
+    info = restore_checkpoint(checkpoint, tree.digest(), named)
     return Run(folder, experiment, tree, detector, info, boxes, labels)
+
+
+def split_run_path(path: str | Path) -> tuple[Path, str]:
+    """RUN@NAME as (RUN, NAME); NAME is "" for the newest checkpoint, or where a directory has the whole name."""
+    folder, at, name = str(path).rpartition("@")
+    if not at or not folder or os.path.isdir(path):
+        return Path(path), ""
+    return Path(folder), name
+
+
+def find_checkpoint(folder: Path, name: str) -> Path:
+    """The checkpoint of that name, or the newest.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    root = folder / "checkpoints"
+    checkpoints = list_checkpoints(root)
+    if not name:
+        if not checkpoints:
+            raise CheckpointError(f"{folder} has no complete checkpoint yet; let `wordtree train` run on")
+        return checkpoints[-1]
+    if name not in (BEST, *(path.name for path in checkpoints)) or not (root / name / "checkpoint.json").exists():
+        there = [path.name for path in checkpoints] + [BEST] * (root / BEST / "checkpoint.json").exists()
+        raise CheckpointError(f"{folder} has no checkpoint {name!r}; there are {', '.join(there) or 'none'}")
+    return root / name
+
+
+def weights_section(experiment: Experiment) -> str:
+    """Which weights of a checkpoint are used after training: the averaged ones where the run has them."""
+    return "average" if experiment.train.ema else "model"
+
+
+def read_training_nodes(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """How many boxes and image labels the training data had, by wnid.
+
+    Raises:
+        FormatError: if the file is missing or damaged.
+    """
+    try:
+        counts = json.loads((folder / "training_nodes.json").read_text())
+        return dict(counts["boxes"]), dict(counts["labels"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{folder}/training_nodes.json cannot be read ({error}); is the run whole?") from error

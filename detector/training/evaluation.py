@@ -1,0 +1,140 @@
+"""Evaluation on the way: every so many steps, with the weights that would be evaluated at the end.
+
+Each evaluation is a line of RUN/evaluations.jsonl: step, dataset, metric, value, summary. The best weights so far,
+by the mean of one number of the summaries over the data sets, stay in RUN/checkpoints/best. Both are functions of the
+steps: a run that goes on from an older checkpoint drops what came after it and finds the same again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detector.checkpoint import BEST, CheckpointInfo, read_info, save_checkpoint
+from detector.dataset import Dataset
+from detector.run import Run, read_training_nodes
+from detector.training.directory import drop_rows_after
+from detector.training.step import Trainer
+from schemas.errors import ConfigError
+
+Log = Callable[[str], None]
+FILE = "evaluations.jsonl"
+USUAL_METRIC = {"classifier": "top1"}
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is evaluated on the way.
+
+    Attributes:
+        datasets: with boxes; none: nothing is evaluated.
+        metric: key of an evaluation's summary that chooses the best; "" for AP50 (top1 of a classifier).
+        batch_size: images at a time.
+    """
+
+    datasets: Sequence[Dataset] = field(default_factory=tuple)
+    metric: str = ""
+    batch_size: int = 32
+
+
+class Evaluations:
+    """The evaluations of one run.
+
+    Args:
+        plan: which sets, and what chooses the best.
+        trainer: whose weights.
+        out: the run's directory.
+        start: the step from which the run goes on.
+        log: for people.
+
+    Raises:
+        ConfigError: if sets are given and no steps between evaluations, or two sets of one name.
+    """
+
+    def __init__(self, plan: EvaluationPlan, trainer: Trainer, out: Path, start: int, log: Log) -> None:
+        check_plan(plan, trainer.experiment.train.evaluate_every)
+        self.plan, self.trainer, self.out, self.log = plan, trainer, out, log
+        self.metric = plan.metric or USUAL_METRIC.get(trainer.experiment.model.architecture, "AP50")
+        self.every = trainer.experiment.train.evaluate_every if plan.datasets else 0
+        drop_rows_after(out / FILE, start)
+
+    def due(self, done: int) -> bool:
+        """Whether to evaluate after so many steps: every so often, and at the end."""
+        return bool(self.every) and (done % self.every == 0 or done == self.trainer.experiment.train.steps)
+
+    def run(self, done: int) -> None:
+        """Evaluate on every set, write the lines, and keep the weights if they are the best so far.
+
+        Raises:
+            ConfigError: if the summary lacks the metric.
+        """
+        trainer = self.trainer
+        info = CheckpointInfo(
+            done, done * trainer.experiment.train.batch_size, trainer.tree.digest(), len(trainer.tree)
+        )
+        boxes, labels = read_training_nodes(self.out)
+        run = Run(self.out, trainer.experiment, trainer.tree, trainer.evaluated, info, boxes, labels)
+        values, lines = [], []
+        for dataset in self.plan.datasets:
+            summary = evaluate_run(run, dataset, self.plan.batch_size)["summary"]
+            if self.metric not in summary:
+                numbers = ", ".join(key for key, value in summary.items() if isinstance(value, float))
+                raise ConfigError(f"--best-metric {self.metric}: the evaluation of {dataset.path} has {numbers}")
+            name, value = Path(dataset.path).name, summary[self.metric]
+            values.append(float(value or 0.0))
+            row = {"step": done, "dataset": name, "metric": self.metric, "value": value, "summary": summary}
+            lines.append(json.dumps(row) + "\n")
+            shown = "  ".join(f"{key} {number:.3f}" for key, number in summary.items() if isinstance(number, float))
+            self.log(f"evaluated at step {done} on {name}: {shown}")
+        with open(self.out / FILE, "a") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        self._keep_best(info, sum(values) / len(values))
+
+    def _keep_best(self, info: CheckpointInfo, value: float) -> None:
+        root = self.out / "checkpoints"
+        if (root / BEST / "checkpoint.json").exists():
+            old = read_info(root / BEST)
+            same = old.step == info.step  # found before by a process that was killed: the same again
+            if not same and old.score.get("metric") == self.metric and old.score.get("value", -1.0) >= value:
+                return
+        best = CheckpointInfo(
+            info.step,
+            info.images_seen,
+            info.tree_digest,
+            info.nodes,
+            score={"metric": self.metric, "value": value},
+        )
+        section = "average" if self.trainer.averaged else "model"
+        kept = {k: v for k, v in self.trainer.variables().items() if k.startswith(f"{section}/")}
+        save_checkpoint(root, best, kept, name=BEST)
+        self.log(f"best so far: {self.metric} {value:.4f} at step {info.step}, kept in {root / BEST}")
+
+
+def check_plan(plan: EvaluationPlan, every: int) -> None:
+    """Refuse a plan that cannot be followed.
+
+    Raises:
+        ConfigError: if sets are given and no steps between evaluations, or two sets of one name.
+    """
+    if plan.datasets and not every:
+        raise ConfigError("--eval needs the steps between evaluations; give --set train.evaluate_every=1000, say")
+    names = [Path(dataset.path).name for dataset in plan.datasets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--eval: two datasets are called {twice[0]!r}; evaluate one of them afterwards")
+
+
+def evaluate_run(run: Run, dataset: Dataset, batch_size: int) -> dict[str, Any]:
+    """What `wordtree evaluate` would say of a detector's boxes or of a classifier's names, without progress lines."""
+    if run.experiment.model.architecture == "classifier":
+        from detector.evaluate_classes import evaluate_classes
+
+        return evaluate_classes(run, dataset, batch_size=batch_size, log=lambda line: None)
+    from detector.evaluate import evaluate
+
+    return evaluate(run, dataset, batch_size=batch_size, log=lambda line: None, metrics=("coco", "recall"))
