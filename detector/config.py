@@ -111,7 +111,7 @@ class LossConfig:
     prior_images: int = 12_800
     weak: Literal[
         "paper", "release2017", "release2017_07", "head", "marginal", "ancestor", "size", "objectness", "off"
-    ] = "paper"
+    ] = "marginal"
     weak_scale: float = 1.0
     weak_object_scale: float = 1.0
     weak_after: int = 0
@@ -255,6 +255,67 @@ class DecodeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TwoStageConfig:
+    """What Faster R-CNN has beside `ModelConfig` and `LossConfig`; other architectures do not read it.
+
+    Attributes:
+        cut: stride of the published network at which its first stage ends: 8, 16 or 32. The first stage runs at
+            model.output_stride: where that is smaller the network is dilated.
+        second_stage: "rest": what the network has beyond the cut; "dense": two dense layers of head_width.
+        head_width: of "dense".
+        tail_stride: of "rest": 1 keeps its map at the size of the crops, 2 halves it as it was published.
+        frozen_stride: layers up to this stride are not trained; 0: all are.
+        frozen_norm: batch normalisation keeps the statistics and the scale that it has.
+        rpn_width: channels of the 3x3 convolution before the proposals.
+        proposals: boxes an image that go into the second stage, at most.
+        candidates: of the anchors' boxes, how many of the likeliest go into suppression.
+        proposal_iou: above this overlap two proposals are one.
+        anchor_iou: an anchor below the first overlap with every truth is background, from the second on an object.
+        anchor_batch: anchors an image that are trained.
+        anchor_positives: at most this share of them are objects.
+        cross_boundary: anchors that reach beyond the picture are trained too.
+        roi_batch, roi_positives, roi_iou: the same for proposals in the second stage, with one threshold.
+        add_truths: the truths stand among the proposals that are trained.
+        crop: cells of a side of a proposal's crop, before max-pooling by `pool`.
+        pool: 1 or 2.
+        crop_method: "op" samples four cells a point; "matmul" is two products of matrices, for devices without that
+            operation. Equal numbers.
+        classes: "softmax" over the siblings of a group; "sigmoid": siblings do not exclude each other.
+        knee: error at which smooth L1 turns from square to straight.
+        rpn_object_weight, rpn_box_weight, object_weight, box_weight, class_weight: of the terms of boxed images.
+    """
+
+    cut: int = 16
+    second_stage: Literal["rest", "dense"] = "rest"
+    head_width: int = 1024
+    tail_stride: int = 1
+    frozen_stride: int = 0
+    frozen_norm: bool = False
+    rpn_width: int = 512
+    proposals: int = 300
+    candidates: int = 6000
+    proposal_iou: float = 0.7
+    anchor_iou: tuple[float, float] = (0.3, 0.7)
+    anchor_batch: int = 256
+    anchor_positives: float = 0.5
+    cross_boundary: bool = False
+    roi_batch: int = 64
+    roi_positives: float = 0.25
+    roi_iou: float = 0.5
+    add_truths: bool = True
+    crop: int = 14
+    pool: int = 2
+    crop_method: Literal["op", "matmul"] = "op"
+    classes: Literal["softmax", "sigmoid"] = "softmax"
+    knee: float = 1.0
+    rpn_object_weight: float = 1.0
+    rpn_box_weight: float = 2.0
+    object_weight: float = 1.0
+    box_weight: float = 2.0
+    class_weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that decides a run."""
 
@@ -264,6 +325,7 @@ class Experiment:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    two_stage: TwoStageConfig = field(default_factory=TwoStageConfig)
 
     def to_json(self) -> str:
         """JSON text that `experiment_from_json` reads back."""

@@ -69,6 +69,26 @@ RANGES: dict[str, tuple[float, float]] = {
     "train.seed": (0, 2**32 - 1),
     "train.checkpoint_every": (1, math.inf),
     "train.log_every": (1, math.inf),
+    "two_stage.head_width": (8, 65536),
+    "two_stage.tail_stride": (1, 2),
+    "two_stage.frozen_stride": (0, 32),
+    "two_stage.rpn_width": (8, 65536),
+    "two_stage.proposals": (1, 10_000),
+    "two_stage.candidates": (1, 1_000_000),
+    "two_stage.proposal_iou": (0, 1),
+    "two_stage.anchor_batch": (1, 1_000_000),
+    "two_stage.anchor_positives": (0, 1),
+    "two_stage.roi_batch": (1, 10_000),
+    "two_stage.roi_positives": (0, 1),
+    "two_stage.roi_iou": (0, 1),
+    "two_stage.crop": (1, 128),
+    "two_stage.pool": (1, 2),
+    "two_stage.knee": (1e-6, 1e6),
+    "two_stage.rpn_object_weight": (0, 1e6),
+    "two_stage.rpn_box_weight": (0, 1e6),
+    "two_stage.object_weight": (0, 1e6),
+    "two_stage.box_weight": (0, 1e6),
+    "two_stage.class_weight": (0, 1e6),
 }
 
 
@@ -86,6 +106,11 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
             raise ConfigError(f"{where}: {key} is {value!r}; expected {allowed}")
     if experiment.model.output_stride not in (1, 2, 4, 8, 16, 32):
         raise ConfigError(f"{where}: model.output_stride is {experiment.model.output_stride}; expected a power of two")
+    if experiment.two_stage.cut not in (8, 16, 32):
+        raise ConfigError(f"{where}: two_stage.cut is {experiment.two_stage.cut}; expected 8, 16 or 32")
+    low, high = experiment.two_stage.anchor_iou
+    if not 0 <= low <= high <= 1:
+        raise ConfigError(f"{where}: two_stage.anchor_iou is {low:g}, {high:g}; expected 0 <= first <= second <= 1")
     for anchor in experiment.model.anchors:
         if not all(0 < side <= 10 for side in anchor):
             raise ConfigError(f"{where}: model.anchors holds {anchor!r}; expected widths and heights above 0")

@@ -22,7 +22,7 @@ def get_config() -> Experiment:
             num_anchors=3,
             batch_norm_momentum=0.97,
         ),
-        loss=LossConfig(weak="marginal", prior_images=0, coord_scale=4.0),  # tighter boxes in a short run
+        loss=LossConfig(prior_images=0, coord_scale=4.0),  # tighter boxes in a short run
         augment=AugmentConfig(scale=1.3, aspect=1.3, shift=1.0, hue=0.05, saturation=1.5, exposure=1.5),
         data=DataConfig(shares=(1.0, 1.0)),  # the sets are of one size; 4:1 is for ImageNet beside COCO
         train=TrainConfig(steps=2000, batch_size=32, weight_decay=1e-3, ema=0.998, checkpoint_every=200, log_every=50),

@@ -6,12 +6,13 @@ For accelerators: 49.06 billion operations an image, and darknet trained half a 
 (configurations darknet19 and darknet19_448) with --init. The published run is not reproduced here: its list of images
 was never published.
 
-What the file does not say is the program: this is the last one, whose coordinates of small boxes weigh more; the
-labels-only rule is the thesis's (`loss.weak=paper`), `loss.weak=head` is the last program's. The release of January
-2017 had other values:
+What the file does not say is the program: this is the last one, whose coordinates of small boxes weigh more. But the
+rule for labels-only images is the one that finds most (docs/weak-supervision.md); `--set loss.weak=head` is the last
+program's, `--set loss.weak=paper` the thesis's. The release of January 2017 had other values:
 
     --set model.input_size=416 --set "model.anchors=[[0.059901, 0.087749], [0.231173, 0.331752], [0.709788, 0.739980]]"
     --set loss.weak=release2017 --set loss.small_box_weight=false --set augment.mode=release2017
+    --set model.batch_norm_momentum=0.9
     --set train.learning_rate=1e-5 --set train.warmup_steps=0 --set train.steps=242200
     --set train.schedule_steps=500,200000,240000 --set train.schedule_scales=10,.1,.1
 """
@@ -31,7 +32,7 @@ def get_config() -> Experiment:
         model=ModelConfig(
             input_size=544, anchors=tuple((width / CELLS, height / CELLS) for width, height in PRIORS), num_anchors=3
         ),
-        loss=LossConfig(weak="paper", small_box_weight=True),
+        loss=LossConfig(small_box_weight=True),
         # The file's saturation and exposure of .75: factors of 3/4 to 4/3.
         augment=AugmentConfig(mode="darknet", jitter=0.2, hue=0.1, saturation=4 / 3, exposure=4 / 3),
         train=TrainConfig(
