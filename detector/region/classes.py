@@ -127,23 +127,34 @@ class GatheredClasses(NamedTuple):
         return tf.scatter_nd(at, found, shape)
 
     def path_log_probs(self, nodes: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """See `ClassScores`. For each label one product of its image's features with the rows on its path."""
+        """See `ClassScores`. For each label one product of the rows on its path with its image's features."""
         mask = tf.ones_like(nodes, tf.bool) if mask is None else mask
         at = tf.cast(tf.where(mask), tf.int32)  # [P, 2]
         members = path_members(tf.gather_nd(nodes, at), self.tables)
-        priors = self.head.priors
+        priors, depth = self.head.priors, members.depth
         column = tf.range(priors)[None, :, None] * self.head.nodes + members.node[:, None, :]  # [P, A, G]
         table, bias = self._table(tf.where(members.mask[:, None], column, 0))
         features = tf.gather(self.cells, at[:, 0])  # [P, H W, F]
-        shape = tf.shape(column)
+        shape, cells = tf.shape(column), tf.shape(features)[1]
         flat = tf.reshape(table, [shape[0], shape[1] * shape[2], features.shape[-1]])
-        logits = tf.cast(tf.matmul(features, flat, transpose_b=True), tf.float32)
-        cells = tf.shape(features)[1]
-        logits = tf.reshape(logits, [shape[0], cells, priors, shape[2]]) + bias[:, None]
+        logits = tf.cast(tf.matmul(flat, features, transpose_b=True), tf.float32)  # [P, A G, H W]
+        logits = tf.reshape(logits, [-1, cells]) + tf.reshape(bias, [-1, 1])
+        # Rows of one group stand together: group number (p, a, depth), and one more for what is not there.
+        path = tf.range(shape[0] * priors)[:, None]
+        level = tf.repeat(tf.where(members.mask, members.level, depth), priors, axis=0)  # [P A, G]
+        group = tf.reshape(path * (depth + 1) + level, [-1])
+        count = shape[0] * priors * (depth + 1)
+        top = tf.math.unsorted_segment_max(tf.stop_gradient(logits), group, count)
+        total = tf.math.unsorted_segment_sum(tf.exp(logits - tf.gather(top, group)), group, count)
+        there = tf.reshape(tf.repeat(tf.pad(members.size > 0, [[0, 0], [0, 1]]), priors, axis=0), [-1, 1])
+        height = tf.where(there, top, 0.0) + tf.math.log(tf.where(there, total, 1.0))
+        chosen = tf.repeat(members.chosen, priors, axis=0) + path * shape[2]  # [P A, D]
+        own = tf.repeat(members.size > 0, priors, axis=0)
+        picked = tf.where(own[..., None], tf.gather(logits, chosen), 0.0)
+        found = tf.reduce_sum(picked, axis=1) - tf.reduce_sum(tf.reshape(height, [-1, depth + 1, cells]), axis=1)
+        found = tf.transpose(tf.reshape(found, [shape[0], priors, cells]), [0, 2, 1])
         slots = cells * priors
-        levels = levels_of(tf.reshape(logits, [shape[0], slots, shape[2]]), members)  # [P, S, D]
-        total = tf.reduce_sum(levels, axis=-1)
-        placed = tf.scatter_nd(at, total, [tf.shape(nodes)[0], tf.shape(nodes)[1], slots])
+        placed = tf.scatter_nd(at, tf.reshape(found, [-1, slots]), [tf.shape(nodes)[0], tf.shape(nodes)[1], slots])
         return tf.transpose(placed, [0, 2, 1])
 
     def conditional(self, slots: tf.Tensor) -> tf.Tensor:
@@ -232,26 +243,16 @@ def path_members(nodes: tf.Tensor, tables: TreeTables) -> Members:
 
 
 def levels_of(logits: tf.Tensor, members: Members, smoothing: float = 0.0) -> tf.Tensor:
-    """Conditional log-probabilities of the path's nodes: f32[P, ..., G] logits to f32[P, ..., D], 0 beyond the path.
+    """Conditional log-probabilities of the path's nodes: f32[P, G] logits to f32[P, D], 0 beyond the path.
 
     One softmax a group with its own maximum taken away, so that it is exact for any spread of logits.
     """
-    middle = [1] * (len(logits.shape) - 2)
-    shape = tf.shape(members.level)
-
-    def broad(values: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(values, [shape[0], *middle, -1])
-
-    columns = []
-    for depth in range(members.depth):
-        inside = broad(members.mask & (members.level == depth))
-        there = broad(members.size[:, depth] > 0)[..., 0]
-        total = tf.reduce_logsumexp(tf.where(inside, logits, NOTHING), axis=-1)
-        own = broad(tf.range(shape[1])[None] == members.chosen[:, depth, None])
-        picked = tf.reduce_sum(tf.where(own, logits, 0.0), axis=-1)
-        if smoothing:
-            count = broad(tf.cast(tf.maximum(members.size[:, depth], 1), tf.float32)[:, None])[..., 0]
-            mean = tf.reduce_sum(tf.where(inside, logits, 0.0), axis=-1) / count
-            picked = (1 - smoothing) * picked + smoothing * mean
-        columns.append(tf.where(there, picked - total, 0.0))
-    return tf.stack(columns, axis=-1)
+    level = tf.where(members.mask, members.level, -1)[:, None, :]
+    inside = level == tf.range(members.depth)[None, :, None]  # [P, D, G]
+    total = tf.reduce_logsumexp(tf.where(inside, logits[:, None, :], NOTHING), axis=-1)
+    picked = tf.gather(logits, members.chosen, batch_dims=1)
+    if smoothing:
+        count = tf.cast(tf.maximum(members.size, 1), tf.float32)
+        mean = tf.reduce_sum(tf.where(inside, logits[:, None, :], 0.0), axis=-1) / count
+        picked = (1 - smoothing) * picked + smoothing * mean
+    return tf.where(members.size > 0, picked - total, 0.0)
