@@ -98,8 +98,8 @@ class LossConfig:
     prior_scale: float = 0.01
     prior_images: int = 12_800
     weak: Literal[
-        "paper", "release2017", "release2017_07", "head", "marginal", "ancestor", "size", "objectness", "off"
-    ] = "marginal"
+        "modern", "paper", "release2017", "release2017_07", "head", "marginal", "ancestor", "size", "objectness", "off"
+    ] = "modern"
     weak_scale: float = 1.0
     weak_object_scale: float = 1.0
     weak_after: int = 0

@@ -12,6 +12,8 @@ The thesis and the released programs differ in which slot a label supervises and
     size             largest likely object     untouched                       untouched        all
     objectness       likeliest object          untouched                       untouched        all
 
+`modern` is another name for the best of them, today `marginal`.
+
 `paper` is the thesis, section 2.4; `release2017` is darknet of 2017-01 (d2dece3d) and 2017-03; `release2017_07` of
 2017-07 (616e6305); `head` its last version (f6afaabc), which computes the 0.3 and overwrites it with 0. The others are
 ours to offer. The terms have darknet's scales, so that their gradients are its deltas.
@@ -130,6 +132,7 @@ def objectness(rule: Rule, batch: Batch) -> tuple[Terms, Labels, tf.Tensor]:
 
 
 RULES = {
+    "modern": marginal,  # the best one known so far: docs/weak-supervision.md
     "paper": paper,
     "release2017": release2017,
     "release2017_07": release2017_07,

@@ -43,7 +43,7 @@ def test_overrides_take_the_type_of_the_field():
         ("train.step=5", r"train has no key 'step' \(did you mean 'steps'\?\)"),
         ("trian.steps=5", r"no section 'trian' \(did you mean 'train'\?\)"),
         ("train.steps=many", "found 'many'; expected int"),
-        ("loss.weak=hope", "found 'hope'; expected one of paper"),
+        ("loss.weak=hope", "found 'hope'; expected one of modern, paper"),
         ("loss.rescore=perhaps", "expected true or false"),
         ("data.shares=1,2,3", "found 3 values; expected 2"),
         ("train.steps", r"expected section.key=value"),

@@ -104,7 +104,7 @@ def slow(rule, arrays):
         labels = [k for k in range(LABELS) if sign[b, k] > 0]
         for k in labels[:1] if rule in ("release2017", "release2017_07", "head") else labels:
             slot, probs = chosen_slot(rule, objectness, class_logits[b], boxes_of()[b], nodes[b, k])
-            if rule == "marginal":
+            if rule in ("marginal", "modern"):
                 mixture = np.exp(np.float64(object_logits[b]))
                 losses[b] -= weight[b, k] * np.log((mixture / mixture.sum() * probs).sum())
                 continue
