@@ -36,13 +36,23 @@ def kmeans_anchors(shapes: np.ndarray, count: int, *, seed: int = 0, restarts: i
         InputError: if there are fewer different shapes than priors.
     """
     shapes = np.asarray(shapes, np.float64)
-    distinct = np.unique(shapes, axis=0)
-    if len(distinct) < count:
-        raise InputError(f"{len(distinct)} different box shapes are too few for {count} anchors")
+    distinct = check_count(shapes, count)
     rng = np.random.default_rng(seed)
     runs = [_kmeans(shapes, _spread_start(distinct, count, rng)) for _ in range(restarts)]
     anchors, fit = max(runs, key=lambda run: run[1])
     return anchors[np.argsort(np.prod(anchors, axis=1), kind="stable")], fit
+
+
+def check_count(shapes: np.ndarray, count: int) -> np.ndarray:
+    """The different shapes f[N, 2], of which there must be `count`.
+
+    Raises:
+        InputError: if there are fewer.
+    """
+    distinct = np.unique(shapes, axis=0)
+    if len(distinct) < count:
+        raise InputError(f"{len(distinct)} different box shapes are too few for {count} anchors")
+    return distinct
 
 
 def _spread_start(distinct: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

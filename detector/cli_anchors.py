@@ -33,12 +33,15 @@ def add_anchors(subparsers: Any) -> None:
 
 def _run_anchors(args: argparse.Namespace) -> int:
     start_tensorflow()
-    from detector.anchors import box_shapes, kmeans_anchors
+    from detector.anchors import box_shapes, check_count, kmeans_anchors
     from detector.dataset import open_dataset
 
     if args.count < 1:
         raise ConfigError(f"--count {args.count}: expected at least 1")
+    if args.seed < 0:
+        raise ConfigError(f"--seed {args.seed}: expected 0 or more")
     shapes = box_shapes([open_dataset(path) for path in args.datasets])
+    check_count(shapes, args.count)
     counts = range(1, args.count + 1) if args.curve else [args.count]
     rows = []
     for count in counts:

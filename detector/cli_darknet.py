@@ -37,8 +37,8 @@ def _add_show(commands: Any) -> None:
         "wordtree darknet show net.cfg net.weights",
         _run_show,
     )
-    parser.add_argument("cfg", metavar="CFG")
-    parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="checked against the .cfg")
+    parser.add_argument("cfg", metavar="CFG", help="the layers: darknet's .cfg")
+    parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="a .weights file, checked against the .cfg")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -50,7 +50,7 @@ def _add_init(commands: Any) -> None:
         "wordtree darknet init net.cfg --seed 0 --out net.weights",
         _run_init,
     )
-    parser.add_argument("cfg", metavar="CFG")
+    parser.add_argument("cfg", metavar="CFG", help="the layers: darknet's .cfg")
     parser.add_argument("--out", required=True, metavar="WEIGHTS", help="file to write")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: %(default)s)")
     parser.add_argument("--format", choices=["v0.1", "v0.2"], default="v0.2", help="header (default: %(default)s)")
@@ -65,8 +65,8 @@ def _add_import(commands: Any) -> None:
         "wordtree darknet import yolov2.cfg yolov2.weights --names coco.names --labels coco --out run",
         _run_import,
     )
-    parser.add_argument("cfg", metavar="CFG")
-    parser.add_argument("weights", metavar="WEIGHTS")
+    parser.add_argument("cfg", metavar="CFG", help="the layers: darknet's .cfg")
+    parser.add_argument("weights", metavar="WEIGHTS", help="the numbers: darknet's .weights of that .cfg")
     parser.add_argument("--out", required=True, metavar="RUN", help="run directory to make")
     parser.add_argument("--tree", help="tree of the classes (default: the one that the .cfg names, else a flat list)")
     parser.add_argument("--names", help="words for people, one line a class")

@@ -31,6 +31,7 @@ def add_detect(subparsers: Any) -> None:
         "detect",
         "find objects in photos and films: JSON, COCO results, and pictures with boxes and the path down the tree",
         "wordtree detect run 'photos/*.jpg' --out found\n"
+        "  wordtree detect run photos --walk-rule topk --top 3 --format json,coco --out found\n"
         "  wordtree detect --darknet yolo9000.cfg yolo9000.weights --tree 9k.tree photos --out found",
         _run_detect,
     )
@@ -38,8 +39,8 @@ def add_detect(subparsers: Any) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a run directory of `wordtree train`, unless --darknet is given; then files, folders or quoted globs, of "
-        "photos and films, on any file system",
+        help="a run directory of `wordtree train` (or RUN@best), unless --darknet is given; then files, folders or "
+        "quoted globs, of photos and films, on any file system",
     )
     parser.usage = (
         "wordtree detect RUN IMAGE... [options]\n       wordtree detect --darknet CFG WEIGHTS IMAGE... [options]"
@@ -185,7 +186,9 @@ def _run_detect(args: argparse.Namespace) -> int:
     start_tensorflow()
     from detector.infer import detect, find_inputs, lines_for_people
     from detector.infer.categories import read_categories
+    from detector.infer.outputs import check_out
 
+    check_out(out, force=args.force)
     paths = find_inputs(args.inputs if args.darknet else args.inputs[1:], recursive=args.recursive)
     run = _open(args)
     result = detect(

@@ -23,13 +23,15 @@ def add_evaluate(subparsers: Any) -> None:
         "evaluate",
         "average precision, recall, names in the tree and kinds of errors; classes with and without boxes in training "
         "apart",
-        "wordtree evaluate run eval-fine",
+        "wordtree evaluate run eval-fine --csv classes.csv\n"
+        "  wordtree evaluate run@best eval-fine --metrics coco,recall --out quick\n"
+        "  wordtree evaluate run eval-fine --detections found/results.json",
         _run_evaluate,
     )
     parser.add_argument(
         "run_directory",
         metavar="RUN",
-        help="run directory of `wordtree train`; may be left out with --detections",
+        help="run directory of `wordtree train`, or RUN@best; may be left out with --detections and --tree",
     )
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="dataset directories with boxes")
     parser.add_argument("--out", help="directory for NAME.json (default: RUN/evaluation)")
@@ -72,7 +74,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     from detector.evaluate import check_metrics
     from detector.metrics.groups import read_split
 
-    args.metrics = check_metrics(args.metrics) if args.metrics else None
+    args.metrics = None if args.metrics is None else check_metrics(args.metrics)
     split = read_split(Path(args.split)) if args.split else None
     names = [Path(path.rstrip("/")).name for path in paths]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -80,6 +82,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     folder = Path(args.out) if args.out else run_folder / "evaluation" if has_run else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise OutputError(f"--out {folder} is a file; expected a directory")
+    if args.csv and (Path(args.csv).is_dir() or not Path(args.csv).absolute().parent.is_dir()):
+        raise OutputError(f"--csv {args.csv}: expected a file in a directory that exists")
     results = _of_file(args, has_run, paths, split) if args.detections else _of_run(args, paths, split)
     done = []
     for path, result in zip(paths, results, strict=True):
@@ -98,6 +102,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
         from detector.evaluation_table import csv_text
 
         _write_whole(Path(args.csv), csv_text(done))
+        if not args.json:
+            print(f"written to {args.csv}")
     if args.json:
         print(json.dumps(done))
     return 0
@@ -158,7 +164,10 @@ def _write(folder: Path, result: Mapping[str, Any]) -> Path:
     """NAME.json, and NAME.split.csv with the groups, which --split reads."""
     from detector.metrics.groups import split_text
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"--out {folder}: cannot make it ({error.strerror})") from error
     groups = {row["wnid"]: row["split"] for row in result["classes"] if row["wnid"] and "split" in row}
     if groups:
         _write_whole(folder / f"{result['dataset']}.split.csv", split_text(groups))
@@ -173,4 +182,5 @@ def _write_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror})") from error
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error

@@ -12,6 +12,8 @@ from typing import Any
 from detector.cli_parts import subcommand
 from schemas.errors import ConfigError, InputError, OutputError
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
 
 def add_inspect(subparsers: Any) -> None:
     """`wordtree inspect`."""
@@ -34,6 +36,8 @@ def _run_inspect(args: argparse.Namespace) -> int:
         raise OutputError(f"{args.out} exists already; choose another --out or replace it with --force")
     if args.count < 1:
         raise ConfigError(f"--count {args.count}: expected at least 1")
+    if Path(args.out).suffix.lower() not in PICTURES:
+        raise ConfigError(f"--out {args.out}: expected a name that ends in {', '.join(PICTURES)}")
     from detector.dataset import open_dataset
     from detector.inspect import dataset_sheet
 

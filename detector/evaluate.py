@@ -132,6 +132,15 @@ def evaluate_results(
     truth, source, image_ids = truth_of(dataset, records)
     rows = read_results(path, image_names(records))
     found = coco_found(rows, {number: number for number in range(len(records))})
+    allowed = range(len(tree)) if categories == "node" else nodes
+    if rows and not np.isin(found.klass, list(allowed)).any():
+        known = (
+            f"nodes from 0 to {len(tree) - 1}" if categories == "node" else f"classes such as {next(iter(nodes), 0)}"
+        )
+        raise FormatError(
+            f"--detections {path}: no category_id is known, the first is {rows[0]['category_id']}; expected "
+            f"{known}: is --categories {categories} right?"
+        )
     if categories == "node":
         places = {node: klass for klass, node in reversed(nodes.items())}
         found = found.take(np.isin(found.klass, list(places)))
@@ -263,18 +272,23 @@ def read_results(path: Path, numbers: Mapping[str, int]) -> list[dict[str, Any]]
     found = []
     for place, row in enumerate(rows):
         try:
+            if not isinstance(row["bbox"], list):
+                raise TypeError(f"bbox {row['bbox']!r:.40}")
             box = [float(value) for value in row["bbox"]]
             score, klass, name = float(row["score"]), int(row["category_id"]), str(row["image_id"])
             name = name if name in numbers else PurePosixPath(name).name
-            sound = len(box) == 4 and bool(np.isfinite([*box, score]).all())
-        except (KeyError, TypeError, ValueError) as error:
+            sound = len(box) == 4 and bool(np.isfinite([*box, score]).all()) and min(box[2:]) >= 0
+            if klass != float(row["category_id"]) or not -(2**31) <= klass < 2**31:
+                raise ValueError(f"category_id {row['category_id']!r:.40}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(
                 f"--detections {path}, entry {place}: {type(error).__name__} {error}; expected image_id, category_id, "
                 "bbox (x, y, w, h) and score"
             ) from error
         if not sound:
             raise FormatError(
-                f"--detections {path}, entry {place}: bbox {row['bbox']}, score {row['score']}; no numbers"
+                f"--detections {path}, entry {place}: bbox {row['bbox']!r:.80}, score {row['score']!r:.40}; "
+                "expected four numbers, width and height of at least 0, and a score"
             )
         if name not in numbers:
             known = next(iter(numbers), "none")

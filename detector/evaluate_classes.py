@@ -26,6 +26,7 @@ from schemas.errors import InputError
 from schemas.record import ImageRecord
 
 TINY = 1e-30
+SECONDS_BETWEEN_LINES = 5.0
 
 
 def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: Callable[[str], None]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
         InputError: no image has a present label.
         TreeError: the dataset does not fit the run's tree.
     """
-    began = time.monotonic()
+    began = last = time.monotonic()
     nodes = dataset.nodes(run.tree)
     columns = np.array(list(nodes.values()), np.int64)
     size = run.experiment.model.canvas
@@ -53,6 +54,9 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
         true = np.array([nodes[klass] for some in truths for klass in some], np.int64)
         if rows:
             chains.append(chains_of(np.log(probs[rows] + TINY), true, run.tree, absolute=True))
+        if (now := time.monotonic()) - last > SECONDS_BETWEEN_LINES:
+            last = now
+            log(f"classified {len(present)}/{len(dataset)} images, {len(present) / (now - began):.0f} images/s")
     labelled = [number for number, some in enumerate(present) if some]
     if not labelled:
         raise InputError(f"{dataset.path}: no image has a present label, so there is nothing to compare with")
@@ -60,7 +64,6 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
     best = np.array([min(int(ranks[k][place[klass]]) for klass in present[k]) for k in labelled])
     rows = _class_rows(run, dataset, ranks, present, place)
     names = chain_scores(join_chains(chains, run.tree), run.tree)
-    log(f"classified {len(present)} images in {time.monotonic() - began:.1f} s")
     return {
         "run": str(run.path),
         "step": run.checkpoint.step,

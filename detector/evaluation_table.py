@@ -36,13 +36,18 @@ def table(result: Mapping[str, Any]) -> str:
         count = f"{len(scored)} classes" if len(scored) == len(rows) else f"{len(scored)} of {len(rows)} classes"
         lines.append(f"{title + ', ' + count:48} {_show(mean_or_none([row[main] for row in scored]))}")
         lines.extend(
-            f"  {row['label'][:46]:46} {_show(row[main])} {_show(row.get(side))}  {row['truths']:6} "
+            f"  {_name(row)[:46]:46} {_show(row[main])} {_show(row.get(side))}  {row['truths']:6} "
             f"{row['training_boxes']:6} {row['training_labels']:6}"
             for row in sorted(scored, key=lambda row: -row[main])
         )
         if len(scored) < len(rows):
             lines.append(f"  and {len(rows) - len(scored)} without truths here")
     return "\n".join([*lines, *_means(result), *_errors(result), *_tree(result)])
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """The dataset's word for the class; the tree's where that is but the wnid, as in folders of ImageNet."""
+    return row["path"].rsplit(" > ", 1)[-1] if row["label"] == row["wnid"] and row.get("path") else row["label"]
 
 
 def _any(result: Mapping[str, Any], name: str) -> bool:
@@ -83,20 +88,24 @@ def _errors(result: Mapping[str, Any]) -> list[str]:
 
 
 def _tree(result: Mapping[str, Any]) -> list[str]:
-    """Names of boxes that lie on truths."""
+    """Names of boxes that lie on truths; of a classifier, those of whole images."""
     tree = result.get("tree") or {}
+    whole = "top1" in result["summary"]
+    things = "labels" if whole else "boxes"
     lines = []
     for group, scores in tree.get("names", {}).items():
         walk = scores["walk"]
         line = (
-            f"  {group:10} {walk['rows']:6} boxes  exact {_show(walk['exact'])}  at or above {_show(walk['correct'])}  "
-            f"hP {_show(walk['hP'])}  hR {_show(walk['hR'])}  hF {_show(walk['hF'])}  distance {walk['distance']:.2f}"
+            f"  {group:10} {walk['rows']:6} {things}  exact {_show(walk['exact'])}  "
+            f"at or above {_show(walk['correct'])}  hP {_show(walk['hP'])}  "
+            f"hR {_show(walk['hR'])}  hF {_show(walk['hF'])}  distance {walk['distance']:.2f}"
         )
         if "curve" in scores:
             curve = scores["curve"]
             line += f"  area {_show(curve['area'])}  information at 95 % {_show(curve['information_at_95'])}"
         lines.append(line)
-    return ["", "names in the tree, where a box lies on a truth", *lines] if lines else []
+    where = "of whole images" if whole else "where a box lies on a truth"
+    return ["", f"names in the tree, {where}", *lines] if lines else []
 
 
 def csv_text(results: Sequence[Mapping[str, Any]]) -> str:

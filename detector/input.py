@@ -154,7 +154,15 @@ class JointStream:
             rng = HashDraws(self.seed, "augment", position)
             placement = sample_placement(record.height, record.width, self.augment, rng, size)
             colour = sample_colour(self.augment, rng)
-        targets, counts = make_targets(record, source.nodes, placement, self.augment, self.data, source=number, rng=rng)
+        try:
+            targets, counts = make_targets(
+                record, source.nodes, placement, self.augment, self.data, source=number, rng=rng
+            )
+        except KeyError as error:
+            raise FormatError(
+                f"{source.dataset.path}, record {source.dataset.image_ids[row]!r}: class id {error} is none of the "
+                "manifest's classes; convert the dataset again"
+            ) from error
         zoom = self.augment is None or self.augment.mode == "zoom"
         return Example(image_row(record, placement, colour, size, may_shrink=zoom), targets, counts)
 

@@ -11,7 +11,9 @@ import math
 from detector.config import Experiment
 from schemas.errors import ConfigError
 
-# section.key: (least, most); open ends are infinite. Both ends are allowed.
+COUNT = 10**12  # of steps or images: as many times the largest batch still fits into 64 bits
+
+# section.key: (least, most). Both ends are allowed.
 RANGES: dict[str, tuple[float, float]] = {
     "model.input_size": (8, 8192),
     "model.input_height": (0, 8192),
@@ -31,12 +33,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "loss.class_scale": (0, 1e6),
     "loss.ignore_iou": (0, 1),
     "loss.prior_scale": (0, 1e6),
-    "loss.prior_images": (0, math.inf),
+    "loss.prior_images": (0, COUNT),
     "loss.weak_scale": (0, 1e6),
     "loss.weak_object_scale": (0, 1e6),
-    "loss.weak_after": (0, math.inf),
+    "loss.weak_after": (0, COUNT),
     "loss.weak_pseudo": (0, 1),
-    "loss.weak_pseudo_after": (0, math.inf),
+    "loss.weak_pseudo_after": (0, COUNT),
     "loss.weak_robust": (0, 1),
     "loss.weak_negative_scale": (0, 1e6),
     "loss.federated": (0, 1),
@@ -53,22 +55,23 @@ RANGES: dict[str, tuple[float, float]] = {
     "augment.min_visible": (0, 1),
     "data.max_boxes": (1, 10_000),
     "data.max_labels": (1, 10_000),
-    "train.steps": (1, math.inf),
+    "train.steps": (1, COUNT),
     "train.batch_size": (1, 1_000_000),
-    "train.learning_rate": (0, math.inf),
-    "train.warmup_steps": (0, math.inf),
+    "train.learning_rate": (0, 1e6),
+    "train.reference_batch": (0, 1_000_000),
+    "train.warmup_steps": (0, COUNT),
     "train.warmup_power": (0.1, 16),
     "train.schedule_power": (0.1, 16),
     "train.momentum": (0, 0.9999),
     "train.subdivisions": (1, 100_000),
-    "train.multi_scale_every": (1, math.inf),
-    "train.evaluate_every": (0, math.inf),
+    "train.multi_scale_every": (1, COUNT),
+    "train.evaluate_every": (0, COUNT),
     "train.weight_decay": (0, 100),
-    "train.clip_norm": (0, math.inf),
+    "train.clip_norm": (0, 1e12),
     "train.ema": (0, 0.99999999),
     "train.seed": (0, 2**32 - 1),
-    "train.checkpoint_every": (1, math.inf),
-    "train.log_every": (1, math.inf),
+    "train.checkpoint_every": (1, COUNT),
+    "train.log_every": (1, COUNT),
     "two_stage.head_width": (8, 65536),
     "two_stage.tail_stride": (1, 2),
     "two_stage.frozen_stride": (0, 32),
@@ -91,6 +94,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "two_stage.class_weight": (0, 1e6),
 }
 
+# The same of every number of a list.
+EACH: dict[str, tuple[float, float]] = {
+    "train.schedule_steps": (-1, COUNT),  # of a published .cfg: "from the start"
+    "train.schedule_scales": (0, 1e6),
+    "train.multi_scale": (8, 8192),
+}
+
 
 def check_experiment(experiment: Experiment, where: str) -> Experiment:
     """The experiment, if every value is in its range.
@@ -102,8 +112,12 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
         section, name = key.split(".")
         value = getattr(getattr(experiment, section), name)
         if not least <= value <= most:  # false for NaN too
-            allowed = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-            raise ConfigError(f"{where}: {key} is {value!r}; expected {allowed}")
+            raise ConfigError(f"{where}: {key} is {value!r}; expected {least:g} to {most:g}")
+    for key, (least, most) in EACH.items():
+        section, name = key.split(".")
+        for value in getattr(getattr(experiment, section), name):
+            if not least <= value <= most:
+                raise ConfigError(f"{where}: {key} holds {value!r}; expected numbers from {least:g} to {most:g}")
     if experiment.model.output_stride not in (1, 2, 4, 8, 16, 32):
         raise ConfigError(f"{where}: model.output_stride is {experiment.model.output_stride}; expected a power of two")
     if experiment.two_stage.cut not in (8, 16, 32):

@@ -43,7 +43,11 @@ step by step:
   wordtree anchors coco-train
   wordtree train tiny64 --data coco-train imagenet-train --tree tree --out run
   wordtree evaluate run coco-val
-  wordtree detect run 'photos/*.jpg'
+  wordtree detect run 'photos/*.jpg' --out found
+  wordtree report run --data coco-train imagenet-train --detections found --out report.html
+  wordtree export run --out model
+published networks:
+  wordtree detect --darknet yolo9000.cfg yolo9000.weights --tree 9k.tree 'photos/*.jpg' --out found9k
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from detector.darknet.cfg import DarknetCfg
@@ -55,7 +56,7 @@ def classes_of(
                 f"{shown} has {len(found)} nodes, but {where} has {count} classes; give the network's own tree"
             )
         if names is not None:
-            found = WordTree(found.names, found.parent, _read_names(Path(names), count, where))
+            found = _tree_of(found.names, found.parent.tolist(), _read_names(Path(names), count, where), names)
         return found, []
     if names is None and labels is None:
         keys = [f"class{number:0{len(str(count - 1))}d}" for number in range(count)]
@@ -70,7 +71,7 @@ def classes_of(
         return WordTree([row.wnid for row in rows], [-1] * count, shown), []
     shown = _read_names(Path(names), count, where)
     keys = _wnids(shown, labels, names) if labels else _keys(shown)
-    return WordTree(keys, [-1] * count, shown), []
+    return _tree_of(keys, [-1] * count, shown, names), []
 
 
 class _NoTree:
@@ -96,6 +97,14 @@ def read_map(path: str | Path, tree: WordTree) -> tuple[int, ...]:
             )
         nodes.append(int(line))
     return tuple(nodes)
+
+
+def _tree_of(keys: Sequence[str], parents: list[int], shown: list[str], path: str | Path) -> WordTree:
+    """A tree whose names come from a file, which an error names."""
+    try:
+        return WordTree(keys, parents, shown)
+    except TreeError as error:
+        raise TreeError(f"{path} {error}") from None
 
 
 def _beside(named: str, where: str) -> Path:

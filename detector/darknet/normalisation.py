@@ -35,6 +35,7 @@ class DarknetNormalization(keras.layers.Layer):
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-5, **options: Any) -> None:
         super().__init__(**options)
         self.momentum, self.epsilon = momentum, epsilon
+        self.batch_norm: Any = fused_batch_norm  # `detector.cluster.batch_norm` has one over all replicas
 
     def build(self, input_shape: Any) -> None:
         """One number a channel, each."""
@@ -61,9 +62,9 @@ class DarknetNormalization(keras.layers.Layer):
                 epsilon=self.epsilon,
                 is_training=False,
             )[0]
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
-        )[:3]
+        outputs, mean, variance = self.batch_norm(
+            inputs, self.gamma.value, self.beta.value, self.moving_mean.value, self.epsilon
+        )
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving.value * self.momentum + tf.stop_gradient(batch) * (1 - self.momentum))
         return outputs
@@ -75,3 +76,9 @@ class DarknetNormalization(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def fused_batch_norm(inputs: Any, gamma: Any, beta: Any, shift: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Normalised maps, the batch's mean and its unbiased variance, by the library's kernel; `shift` is not used."""
+    del shift
+    return tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon, is_training=True)[:3]

@@ -23,7 +23,8 @@ from detector.darknet.cfg import parse_cfg
 from detector.darknet.classes import classes_of, read_map
 from detector.darknet.experiment import Program, cfg_from_experiment, experiment_from_cfg
 from detector.darknet.keras_weights import load_into, weights_from
-from detector.darknet.weights import VERSIONS, Header, read_header, write_weights
+from detector.darknet.shapes import conv_shapes
+from detector.darknet.weights import VERSIONS, Header, read_header, read_weights, write_weights
 from detector.limits import check_experiment
 from detector.run import Run, open_run, write_tree
 from schemas.errors import ConfigError, FormatError, OutputError
@@ -145,16 +146,26 @@ def export_network(
     opened = run if isinstance(run, Run) else open_run(run)
     if not (cfg or weights):
         raise ConfigError("nothing to write; give --cfg, --weights or both")
+    if cfg and (cfg == weights or Path(cfg).suffix in (".tree", ".names")):
+        raise ConfigError(f"--cfg {cfg}: expected a name of its own, such as {Path(cfg).stem}.cfg")
     for path in (cfg, weights):
         if path and Path(path).exists() and not force:
             raise OutputError(f"{path} exists already; choose another name or replace it with --force")
+    texts = _cfg_files(opened, Path(cfg)) if cfg else {}
+    for path, text in texts.items():  # before anything is written
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"{path}: the directory {path.absolute().parent} does not exist; create it first")
+        if path.exists() and not force and (path.is_dir() or path.read_bytes() != text.encode()):
+            raise OutputError(f"{path} exists with another content; choose another --cfg or replace it with --force")
     written: dict[str, Any] = {"run": str(opened.path), "step": opened.checkpoint.step}
     if weights:
         header = _header(opened, version)
         numbers, size = write_weights(weights, header, weights_from(opened.detector), force=force)
         written |= {"weights": str(weights), "numbers": numbers, "bytes": size, "header": header._asdict()}
     if cfg:
-        written["cfg"] = [str(path) for path in _write_cfg(opened, Path(cfg), force)]
+        for path, text in texts.items():
+            write_text_file(path, text, force=force)
+        written["cfg"] = [str(path) for path in texts]
     return written
 
 
@@ -169,7 +180,11 @@ def _open(
 ) -> tuple[Run, list[str], Header]:
     text = read_text(cfg)
     experiment, notes = experiment_from_cfg(text, where=str(cfg), name=cfg.stem, program=program)
-    classes, more = classes_of(parse_cfg(text, str(cfg)), str(cfg), tree=tree, names=names, labels=labels)
+    parsed = parse_cfg(text, str(cfg))
+    *shapes, head = conv_shapes(parsed, str(cfg))
+    head = head._replace(name="classes" if parsed.region is None else "region")
+    read_weights(weights, [*shapes, head])  # a file of another size is refused before anything is built
+    classes, more = classes_of(parsed, str(cfg), tree=tree, names=names, labels=labels)
     left = max(experiment.loss.prior_images - read_header(weights).seen, 0)  # a trained one needs no pull to its priors
     experiment = replace(experiment, loss=replace(experiment.loss, prior_images=left))
     detector = build_network(experiment, classes, str(cfg))
@@ -201,17 +216,14 @@ def _header(run: Run, version: str) -> Header:
     return header._replace(seen=header.seen + run.checkpoint.images_seen)
 
 
-def _write_cfg(run: Run, cfg: Path, force: bool) -> list[Path]:
-    """The .cfg, and the tree and names that it needs."""
-    written, tree = [cfg], run.tree
+def _cfg_files(run: Run, cfg: Path) -> dict[Path, str]:
+    """The texts of the .cfg, and of the tree and the names that it needs."""
+    tree = run.tree
     flat = tree.num_groups == 1
     text = cfg_from_experiment(run.experiment, len(tree), tree="" if flat else f"{cfg.stem}.tree")
-    if text != run.experiment.model.cfg and not flat:
-        for suffix, content in ((".tree", tree_text(tree)), (".names", names_text(tree))):
-            write_text_file(cfg.with_suffix(suffix), content, force=force)
-            written.append(cfg.with_suffix(suffix))
-    write_text_file(cfg, text, force=force)
-    return written
+    if text == run.experiment.model.cfg or flat:
+        return {cfg: text}
+    return {cfg: text, cfg.with_suffix(".tree"): tree_text(tree), cfg.with_suffix(".names"): names_text(tree)}
 
 
 def _sha256(path: Path) -> str:

@@ -9,10 +9,12 @@ files hold keys that the program that reads them ignores.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 
 from schemas.errors import FormatError
+from wordtree.text_files import split_lines
 
 _COMMENT = ("#", ";")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,12}")
@@ -94,7 +96,7 @@ class Section:
             FormatError: if one of them is no number.
         """
         parts = self._parts(key)
-        if not all(_NUMBER.fullmatch(part) for part in parts):
+        if not all(_NUMBER.fullmatch(part) and math.isfinite(float(part)) for part in parts):
             raise self.bad(key, "numbers with commas between them")
         return tuple(float(part) for part in parts)
 
@@ -154,7 +156,7 @@ def read_sections(text: str, where: str) -> list[Section]:
         FormatError: if a line is no section, no value and no comment; with the line.
     """
     sections: list[Section] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(split_lines(text), 1):
         words = "".join(line.split())
         if not words or words.startswith(_COMMENT):
             continue

@@ -12,6 +12,8 @@ from detector.darknet.cfg import DarknetCfg
 from detector.networks.layers import AvgPool, Conv, Dropout, Layer, MaxPool, Reorg
 from schemas.errors import FormatError
 
+MOST_NUMBERS = 2**31 - 1  # of one output or one kernel: TensorFlow counts them with 32 bits
+
 
 class ConvShape(NamedTuple):
     """The numbers of one convolution in a .weights file, in the order of the file.
@@ -64,7 +66,8 @@ def trace(cfg: DarknetCfg, where: str = "net.cfg") -> list[LayerShape]:
     """The shape after every layer, the head's convolution included.
 
     Raises:
-        FormatError: if a layer has nothing left to work on, or a route joins maps of different sizes.
+        FormatError: if a layer has nothing left to work on, a route joins maps of different sizes, or a layer is too
+            large to be computed.
     """
     rows: list[LayerShape] = []
     here = LayerShape(AvgPool(), cfg.net.height, cfg.net.width, cfg.net.channels)  # the input
@@ -96,6 +99,13 @@ def trace(cfg: DarknetCfg, where: str = "net.cfg") -> list[LayerShape]:
                 raise FormatError(f"{where}: layer {index} [route] joins maps of {sizes}; expected one size")
         if height < 1 or width < 1:
             raise FormatError(f"{where}: nothing is left of the image at layer {index}; the input is too small for it")
+        numbers = max(height * width * channels, conv.kernel if conv else 0)
+        if numbers > MOST_NUMBERS:
+            raise FormatError(
+                f"{where}: layer {index} has an output of {height} x {width} x {channels} numbers"
+                f"{f' and a kernel of {conv.kernel}' if conv else ''}; expected at most {MOST_NUMBERS} each. Is one of "
+                "the file's numbers wrong?"
+            )
         here = LayerShape(layer, height, width, channels, conv, cost)
         rows.append(here)
     return rows

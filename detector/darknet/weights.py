@@ -12,6 +12,7 @@ read is written back with the same bytes.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from schemas.errors import ConfigError, FormatError, InputError, OutputError
 
 FloatArray = NDArray[np.float32]
 VERSIONS = {"v0.1": (0, 1, 0), "v0.2": (0, 2, 0)}
+NO_VERSION = 1_000_000  # from here on it is text, or anything else
 
 
 class Header(NamedTuple):
@@ -58,8 +60,10 @@ class Header(NamedTuple):
         """As darknet writes it.
 
         Raises:
-            ConfigError: if `seen` does not fit into 4 bytes.
+            ConfigError: if `seen` does not fit into 4 or 8 bytes.
         """
+        if self.wide and not 0 <= self.seen < 2**64:
+            raise ConfigError(f"{self.seen} images do not fit into the 8 bytes of a header")
         if not self.wide and not -(2**31) <= self.seen < 2**31:
             raise ConfigError(f"{self.seen} images do not fit into a header of version 0.1; write --format v0.2")
         return struct.pack("<iiiQ" if self.wide else "<iiii", self.major, self.minor, self.revision, self.seen)
@@ -112,13 +116,15 @@ def read_header(path: str | Path) -> Header:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(20)
+            data = file.read(20) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
     except OSError as error:
         raise InputError(f"{path}: cannot read it ({error.strerror})") from error
+    if data is None:
+        raise InputError(f"{path}: a pipe or a device; expected a file, which can be mapped")
     if len(data) < 16:
         raise FormatError(f"{path}: {len(data)} bytes; expected a header of 16 or 20 bytes, so it is no .weights file")
     header = Header(*struct.unpack("<iiii", data[:16]))
-    if header.major < 0 or header.minor < 0 or header.revision < 0:
+    if not all(0 <= part < NO_VERSION for part in header[:3]):
         raise FormatError(f"{path}: version {header.major}.{header.minor}.{header.revision}; it is no .weights file")
     if header.transposed:
         raise FormatError(
@@ -216,6 +222,8 @@ def write_weights(
     target = Path(path)
     if target.exists() and not force:
         raise OutputError(f"{target}: exists; choose another name or replace it with --force")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a directory; expected the name of a file")
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     count = 0
     try:
@@ -229,7 +237,7 @@ def write_weights(
             os.fsync(file.fileno())
         partial.replace(target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot write it ({error.strerror})") from error
+        raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
     finally:
         partial.unlink(missing_ok=True)
     return count, header.size + 4 * count
@@ -239,9 +247,8 @@ def random_layers(shapes: Iterable[ConvShape], seed: int) -> Iterator[LayerWeigh
     """Untrained weights as darknet's start: kernels of deviation sqrt(2 / (k k c)), scales and variances of 1."""
     for number, shape in enumerate(shapes):
         random = np.random.default_rng((seed, number))
-        kernel = random.standard_normal(shape.kernel, np.float32) * np.float32(
-            (2 * shape.filters / shape.kernel) ** 0.5
-        )
+        kernel = random.standard_normal(shape.kernel, np.float32)
+        kernel *= np.float32((2 * shape.filters / shape.kernel) ** 0.5)
         zeros, ones = np.zeros(shape.filters, np.float32), np.ones(shape.filters, np.float32)
         norm = (ones, zeros, ones) if shape.batch_norm else (None, None, None)
         kernel = kernel.reshape(shape.filters, shape.channels, shape.size, shape.size)

@@ -26,7 +26,7 @@ from detector.export.plan import FORMATS, LITE_KINDS, ExportPlan, check_plan, re
 from detector.export.serving import ServedDetector
 from detector.input import first_line
 from detector.run import Run, write_tree
-from schemas.errors import ConfigError, FormatError, OutputError
+from schemas.errors import ConfigError, FormatError, InputError, OutputError
 
 Log = Callable[[str], None]
 
@@ -51,10 +51,13 @@ def export(run: Run, out: Path, plan: ExportPlan, *, force: bool = False, log: L
     check_decode(plan.options, len(run.tree))
     calibration = open_dataset(plan.calibration) if plan.calibration else None
     subject = open_check(plan) if plan.check else None
+    if calibration is not None and not len(calibration):
+        raise InputError(f"--calibration {plan.calibration} has no images; expected some that show what it will see")
+    out = out.absolute() if out.name else out.resolve()
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         about = describe(run, plan)
         write_tree(run.tree, partial / "tree")
         for name in plan.formats:
@@ -67,6 +70,8 @@ def export(run: Run, out: Path, plan: ExportPlan, *, force: bool = False, log: L
             about["check"] = check(run, partial, plan, subject, about["files"], log)
             (partial / "export.json").write_text(json.dumps(about, indent=1) + "\n")
         replace_directory(partial, out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write it ({error.strerror or error})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return about
@@ -134,7 +139,10 @@ def write_format(
         assets = {key: folder / "tree" / file for key, file in files.items()}
         served_as = ServedClassifier if is_classifier(run) else ServedDetector
         served = served_as(run.detector, run.tree, plan.options, canvas, fit, {**assets, "metadata": metadata})
-        tf.saved_model.save(served, str(path), signatures=served.signatures())
+        try:
+            tf.saved_model.save(served, str(path), signatures=served.signatures())
+        except tf.errors.OpError as error:  # TensorFlow's files have errors of their own, a full disk among them
+            raise OutputError(f"{path}: cannot write it ({first_line(error)})") from error
         metadata.unlink()
     else:
         kind = LITE_KINDS[name]

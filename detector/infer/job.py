@@ -15,7 +15,7 @@ from detector.infer.predictor import Predictor
 from detector.infer.reading import batches, read_sights
 from detector.infer.sources import Unreadable, is_film
 from detector.infer.words import progress
-from schemas.errors import InputError
+from schemas.errors import ConfigError, InputError
 
 Log = Callable[[str], None]
 SECONDS_BETWEEN_LINES = 2.0
@@ -53,8 +53,12 @@ def detect(
     Raises:
         OutputError: if `out` exists and `force` is not set.
         InputError: if no image at all could be read.
-        ConfigError: if the options make no sense, or there are films and no PyAV.
+        ConfigError: if the options make no sense, the run is a classifier, or there are films and no PyAV.
     """
+    if hasattr(run.detector, "classify"):
+        raise ConfigError(
+            f"{run.path} is a classifier of whole images and finds no boxes; train a detector with --init"
+        )
     films = any(map(is_film, paths))
     if films:
         require_films()

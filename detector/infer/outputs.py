@@ -8,12 +8,14 @@ OUT/pictures/*.png     the images with boxes and paths drawn
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from detector.draw import DrawnBox, draw_detections
+from detector.draw import LEAST_SIDE, DrawnBox, draw_detections
 from detector.infer.categories import categories_of_nodes, image_id
 from detector.infer.predictor import Found
 from detector.infer.reading import Sight
@@ -24,6 +26,7 @@ from wordtree.tree import WordTree
 
 FORMATS = ("json", "coco", "pictures")
 DETECTIONS, RESULTS, PICTURES = "detections.json", "results.json", "pictures"
+LONGEST_SIDE = 4096  # up to which a picture is enlarged
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -32,11 +35,15 @@ def check_out(out: Path, *, force: bool) -> None:
     Raises:
         OutputError: if `out` exists and `force` is not set, or holds something else than detections.
     """
-    if not out.exists():
+    if not (out.exists() or out.is_symlink()):
         return
     if not force:
         raise OutputError(f"{out} exists already; choose another --out or replace it with --force")
-    ours = out.is_dir() and (not any(out.iterdir()) or any((out / name).exists() for name in (DETECTIONS, RESULTS)))
+    ours = (
+        out.is_dir()
+        and not out.is_symlink()
+        and (not any(out.iterdir()) or any((out / name).exists() for name in (DETECTIONS, RESULTS)))
+    )
     if not ours:
         raise OutputError(f"{out} holds no detections, so --force does not replace it; choose another --out")
 
@@ -49,13 +56,15 @@ class Writer:
     ) -> None:
         """See `check_out` for what is refused."""
         check_out(out, force=force)
-        self.out, self.tree, self.formats = out, tree, formats
+        self.out, self.tree, self.formats, self.force = out, tree, formats, force
         self.category = categories_of_nodes(tree, categories)
-        self.partial = out.with_name(f".{out.name}.partial")
+        whole = out.resolve()
+        self.partial = whole.with_name(f".{whole.name}.partial-{os.getpid()}")
         shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        if "pictures" in formats:
-            (self.partial / PICTURES).mkdir()
+        with self._writing():
+            self.partial.mkdir(parents=True)
+            if "pictures" in formats:
+                (self.partial / PICTURES).mkdir()
         self.entries: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.without_category = 0
@@ -76,7 +85,10 @@ class Writer:
                 DrawnBox(box=Box(*row["box"]), caption=f"{row['path']} {row['score']:.2f}", colour_key=row["wnid"])
                 for row in rows
             ]
-            draw_detections(image, boxes).save(self.partial / entry["picture"])
+            least_side = min(LEAST_SIDE, min(image.size) * max(1, LONGEST_SIDE // max(image.size)))
+            with self._writing():
+                drawn = draw_detections(image, boxes, least_side=least_side)
+                drawn.save(self.partial / entry["picture"], compress_level=1)  # a third of the time, 1/8 larger
         self.entries.append(entry)
         if "coco" in self.formats:
             self._add_results(sight, found)
@@ -112,14 +124,25 @@ class Writer:
         result = {**head, "images": self.entries, **tail}
         if "coco" in self.formats:
             result["without_category"] = self.without_category
-            (self.partial / RESULTS).write_text(json.dumps(self.results) + "\n")
+            with self._writing():
+                (self.partial / RESULTS).write_text(json.dumps(self.results) + "\n")
         if "json" in self.formats:
             text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-            (self.partial / DETECTIONS).write_text(text, encoding="utf-8")
-        if self.out.exists():
-            shutil.rmtree(self.out)
-        self.partial.rename(self.out)
+            with self._writing():
+                (self.partial / DETECTIONS).write_text(text, encoding="utf-8", errors="backslashreplace")
+        check_out(self.out, force=self.force)  # another process may have been faster
+        with self._writing():
+            if self.out.exists():
+                shutil.rmtree(self.out)
+            self.partial.rename(self.out)
         return result
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"--out {self.out}: cannot write it ({error.strerror or error})") from error
 
     def abandon(self) -> None:
         """Leave nothing behind."""

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 
 import fsspec
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import InputError
@@ -41,12 +42,18 @@ def find_inputs(patterns: Sequence[str], *, recursive: bool = False) -> list[str
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        fs, root = fsspec.core.url_to_fs(pattern)
-        if fs.isfile(root):
-            found[pattern] = None
-            continue
-        folder = fs.isdir(root)
-        names = fs.find(root, maxdepth=None if recursive else 1) if folder else fs.glob(root)
+        try:
+            fs, root = fsspec.core.url_to_fs(pattern)
+            if fs.isfile(root):
+                found[pattern] = None
+                continue
+            folder = fs.isdir(root)
+            names = fs.find(root, maxdepth=None if recursive else 1) if folder else fs.glob(root)
+        except Exception as error:  # every file system has its own
+            raise InputError(
+                f"{pattern[:200]!r} cannot be looked up ({type(error).__name__}: {one_line(error)[:200]}); expected a "
+                "file, a folder or a glob"
+            ) from error
         names = sorted(name for name in names if name.lower().endswith(IMAGES + FILMS))
         if not names:
             hint = "; --recursive looks into the folders below it" if folder and not recursive else ""
@@ -63,16 +70,24 @@ def load_image(path: str) -> Image.Image | Unreadable:
         data = fs.cat_file(name)
     except FileNotFoundError:
         return Unreadable(path, "no such file")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of any file system
         return Unreadable(path, one_line(error))
     if not data:
         return Unreadable(path, "empty file")
     try:
-        return Image.open(BytesIO(data)).convert("RGB")
+        return rgb(Image.open(BytesIO(data)))
     except UnidentifiedImageError:
         return Unreadable(path, f"not an image that can be read (begins with {data[:8]!r})")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a decoder may raise anything for a damaged file
         return Unreadable(path, one_line(error))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Any image as RGB of 8 bits; of grey with 16 bits the upper 8, as TensorFlow reads it, where Pillow would clip."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
+        image = Image.fromarray(grey.astype(np.uint8))
+    return image.convert("RGB")
 
 
 def one_line(error: BaseException) -> str:

@@ -54,7 +54,10 @@ def read_split(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--split {path} cannot be read ({error}); expected a CSV file `wnid,group`") from error
-    rows = csv.reader(io.StringIO(text))
+    try:
+        rows = iter(list(csv.reader(io.StringIO(text, newline=""))))
+    except csv.Error as error:
+        raise InputError(f"--split {path} is no CSV ({error}); expected `wnid,group`") from error
     if next(rows, None) != ["wnid", "group"]:
         raise InputError(f"--split {path}, line 1: expected the header `wnid,group`")
     split: dict[str, str] = {}

@@ -63,6 +63,12 @@ def _safely(build: Callable[[Row, str], str], evaluation: Row, key: str) -> str:
 def _group_figures(evaluation: Row, key: str) -> str:
     summary = evaluation["summary"]
     groups = [group for group in GROUPS if any(_number(summary.get(f"{name}_{group}")) is not None for name in FIGURES)]
+    counts = {group: int(summary.get(f"classes_{group}") or 0) for group in groups}
+    titles = dict(GROUPS)
+    for part, word in (("unboxed_near", "all below a boxed class"), ("unboxed_far", "all far")):
+        if part in groups and counts[part] == counts.get("unboxed"):  # the same bars twice
+            groups.remove(part)
+            titles["unboxed"] += f", {word}"
     rows = [
         (title, [_number(summary.get(f"{name}_{group}")) for group in groups])
         for name, title in FIGURES.items()
@@ -70,7 +76,7 @@ def _group_figures(evaluation: Row, key: str) -> str:
     ]
     if len(rows) < 2:
         return ""  # AP50 alone stands in the section before
-    told = [f"{GROUPS[group]} ({int(summary.get(f'classes_{group}') or 0):,})" for group in groups]
+    told = [f"{titles[group]} ({counts[group]:,})" for group in groups]
     about = "Means over classes, by what the training data had of them; the number of classes in brackets"
     how = {"objectness": "by objectness", "best class": "by their best class"}.get(str(evaluation.get("ranked_by")), "")
     note = (
@@ -131,6 +137,8 @@ def _class_table(evaluation: Row, key: str) -> str:
 def _names(evaluation: Row, key: str) -> str:
     names = evaluation["tree"]["names"]
     groups = [group for group in NAME_GROUPS if group in names]
+    if len(groups) == 2 and len({names[group]["walk"]["rows"] for group in groups}) == 1:
+        groups = groups[1:]  # all are of that group: the same row and curve twice
     if not groups:
         return ""
     head = "".join(
