@@ -164,9 +164,9 @@ def contact_sheet(
 def enlarged(image: Image.Image, least_side: int) -> Image.Image:
     """An RGB copy whose shorter side has at least `least_side` pixels, by the smallest whole factor.
 
-    A long thin picture grows only as far as its longer side stays within 4096 pixels.
+    A long thin picture grows only as far as its longer side stays within 8192 pixels.
     """
-    factor = min(math.ceil(least_side / max(1, min(image.size))), max(1, 4096 // max(image.size)))
+    factor = min(math.ceil(least_side / max(1, min(image.size))), max(1, 8192 // max(image.size)))
     copy = image.convert("RGB") if image.mode != "RGB" else image.copy()
     if factor <= 1:
         return copy
