@@ -1,0 +1,243 @@
+"""Faster R-CNN over a WordTree (Ren et al. 2015; settings of Huang et al. 2017), trained jointly like YOLO9000.
+
+    images ─► first stage ─► features ─► proposals ─► crops ─► second stage ─► box, P(object), classes of each
+
+Every stage is a part of `detector.two_stage`. The classes are those of YOLO9000's head, over proposals in place of
+cells: a tree, or a flat list, which is a tree with one group; background is not one of them but 1 - P(object). Boxes
+do not depend on the class. So walks, scores and evaluation are the same, and a labels-only image supervises proposals
+by the rules of `detector.weak`.
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from detector.api import Batch, Detections
+from detector.config import DecodeConfig, Experiment
+from detector.region.classes import ClassScores, FullClasses, gathered_classes
+from detector.region.head import RegionHead
+from detector.region.slots import Predictions
+from detector.supervision import Supervision, no_supervision
+from detector.tree_softmax import TreeTables, tree_tables
+from detector.two_stage import losses, rois, sampling
+from detector.two_stage.backbone import cut_backbone
+from detector.two_stage.box_coder import decode
+from detector.two_stage.crop import CropLayer, UnfoldLayer
+from detector.two_stage.grid_anchors import grid_anchors
+from detector.two_stage.heads import ENTRIES, ProposalHead, second_stage
+from detector.two_stage.matching import match
+from detector.two_stage.multi_label import SigmoidClasses
+from detector.two_stage.proposals import ProposalLayer, Proposals
+from detector.weak.rules import weak_losses
+from schemas.errors import ConfigError
+from wordtree.tree import WordTree
+
+# Above so many nodes gathering is cheaper than computing every class.
+GATHER_FROM = 256
+
+
+class FasterRcnn:
+    """The `Detector` of `detector.api` for this architecture.
+
+    Attributes:
+        model: images f32[B, h, w, 3] to the first stage's entries f32[B, H, W, A, 5], the second stage's
+            f32[B, P, 1, 1, 5], its vectors [B, P, 1, F] and the proposals f32[B, P, 4].
+        proposals: P at inference; may be lowered or raised after training.
+
+    Args:
+        experiment: with its anchors filled in.
+        tree: the classes.
+    """
+
+    def __init__(self, experiment: Experiment, tree: WordTree) -> None:
+        self.experiment, self.tree = experiment, tree
+        self.tables: TreeTables = tree_tables(tree)
+        self.proposals = experiment.two_stage.proposals
+        self._build(len(tree))
+        kind, full = experiment.model.class_head, experiment.two_stage.classes == "sigmoid"
+        self.gathered = not full and (kind == "gathered" or (kind == "auto" and len(tree) >= GATHER_FROM))
+        self.supervise(no_supervision(tree))
+
+    def _build(self, nodes: int) -> None:
+        config, settings = self.experiment.model, self.experiment.two_stage
+        if not config.anchors:
+            raise ConfigError("model.anchors is empty; run `wordtree anchors DATASET` or let `wordtree train` do it")
+        if settings.crop % settings.pool:
+            raise ConfigError(f"two_stage.crop is {settings.crop}; expected a multiple of two_stage.pool")
+        images = keras.Input((None, None, 3), name="images")
+        features, stride, rest = cut_backbone(images, config, settings)
+        height, width = config.canvas
+        if width % stride or height % stride:
+            raise ConfigError(f"model.input_size is {width}, the height {height}; expected multiples of {stride}")
+        shapes = [[w * width / stride, h * height / stride] for w, h in config.anchors]  # in cells
+        self.shapes = tf.constant(shapes, tf.float32)
+        entries = ProposalHead(len(shapes), settings.rpn_width, name="rpn")(features)
+        self.first = keras.Model(images, [entries, features], name="first_stage")
+        self.propose = ProposalLayer(
+            shapes, settings.proposals, settings.proposal_iou, settings.candidates, dtype="float32", name="proposals"
+        )
+        self.crop = CropLayer(settings.crop, settings.pool, settings.crop_method, dtype="float32", name="crops")
+        side = settings.crop // settings.pool
+        self.second = second_stage(
+            rest, (side, int(features.shape[-1])), width=settings.head_width, dropout=config.dropout
+        )
+        self.unfold = UnfoldLayer(dtype="float32", name="vectors")
+        self.head = RegionHead(1, nodes, name="region")
+        boxes = self.propose(entries)
+        vectors = self.unfold(self.second(self.crop(features, boxes)), boxes)
+        self.model = keras.Model(images, [entries, self.head(vectors), vectors, boxes], name="faster_rcnn")
+
+    def supervise(self, supervision: Supervision) -> None:
+        """Tell the rules what the training data says of each node."""
+        self.nearest_boxed = supervision.nearest_boxed(self.tree)
+        topmost = supervision.topmost_annotated(self.tree)
+        self.annotated_nodes = np.flatnonzero(topmost.any(axis=0)).astype(np.int32)
+        self.annotated_by = topmost[:, self.annotated_nodes]
+
+    def first_stage(self, images: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of images f32[B, h, w, 3]: entries f32[B, S, 5], anchors f32[S, 4] and features [B, H, W, F]."""
+        entries, features = self.first(images, training=training)
+        shape = tf.shape(entries)
+        anchors = grid_anchors(self.shapes, (shape[1], shape[2]))
+        return tf.reshape(entries, [shape[0], -1, ENTRIES]), anchors, features
+
+    def proposals_of(self, entries: tf.Tensor, anchors: tf.Tensor, count: int = 0) -> Proposals:
+        """What the second stage may look at, best first; `count` or as many as in training."""
+        return self.propose.choose(decode(entries[..., :4], anchors), entries[..., 4], count)
+
+    def describe(self, features: tf.Tensor, boxes: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, ClassScores]:
+        """What the second stage says of boxes f32[B, R, 4]: entries f32[B, R, 5], and their classes."""
+        vectors = self.unfold(self.second(self.crop(features, boxes), training=training), boxes)
+        entries = tf.reshape(self.head(vectors), [tf.shape(boxes)[0], -1, ENTRIES])
+        if self.gathered:
+            return entries, gathered_classes(vectors, self.head, self.tables)
+        kind = SigmoidClasses if self.experiment.two_stage.classes == "sigmoid" else FullClasses
+        return entries, kind(self.head.class_logits(vectors), self.tables)
+
+    def predict(self, images: tf.Tensor, *, training: bool) -> Predictions:
+        """The proposals of images f32[B, h, w, 3] as slots, with the boxes that the second stage makes of them."""
+        entries, anchors, features = self.first_stage(images, training=training)
+        found = self.proposals_of(entries, anchors, self.proposals).boxes
+        entries, classes = self.describe(features, found, training=training)
+        boxes = tf.clip_by_value(decode(entries[..., :4], found), 0.0, 1.0)
+        return rois.roi_slots(boxes, found, entries, classes)
+
+    def losses(
+        self, batch: Batch, *, training: bool, images_seen: tf.Tensor, teacher: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
+        settings, config = self.experiment.two_stage, self.experiment.loss
+        numbers = sampling.image_numbers(images_seen, tf.shape(batch.images)[0])
+        entries, anchors, features = self.first_stage(batch.images, training=training)
+        terms = self._first_losses(entries, anchors, batch, numbers)
+        count = rois.candidate_count(settings.proposals, int(batch.boxes.shape[1]), settings.add_truths)
+        chosen = rois.choose_rois(
+            self.proposals_of(entries, anchors),
+            batch,
+            sampling.draws(self.experiment.train.seed, "rois", numbers, count),
+            size=settings.roi_batch,
+            share=settings.roi_positives,
+            threshold=settings.roi_iou,
+            add_truths=settings.add_truths,
+        )
+        found, classes = self.describe(features, chosen.boxes, training=training)
+        slots = rois.roi_slots(chosen.boxes, chosen.boxes, found, classes)
+        terms |= self._second_losses(slots, found, chosen, batch)
+        if config.weak == "off":
+            return terms
+        guide = None
+        if config.weak_teacher and teacher is not None:  # of the same RoIs
+            _, seen = teacher.first(batch.images, training=False)
+            guide = rois.roi_slots(chosen.boxes, chosen.boxes, *teacher.describe(seen, chosen.boxes, training=False))
+        step = (tf.cast(images_seen, tf.int64) - 1) // self.experiment.train.batch_size
+        weak = weak_losses(
+            slots,
+            batch,
+            config=config,
+            nearest_boxed=self.nearest_boxed,
+            guide=guide,
+            pseudo_on=tf.cast(step >= config.weak_pseudo_after, tf.float32),
+        )
+        weak_on = tf.cast(step >= config.weak_after, tf.float32)
+        return terms | {name: value * weak_on for name, value in weak.items()}
+
+    def _first_losses(
+        self, entries: tf.Tensor, anchors: tf.Tensor, batch: Batch, numbers: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        settings = self.experiment.two_stage
+        inside = tf.reduce_all((anchors >= 0) & (anchors <= 1), axis=-1)
+        matches = match(
+            anchors,
+            batch.boxes,
+            rois.truth_mask(batch),
+            low=settings.anchor_iou[0],
+            high=settings.anchor_iou[1],
+            force=True,
+            allowed=inside | settings.cross_boundary,
+            ignored=rois.ignore_mask(batch),
+        )
+        boxed = batch.has_boxes[:, None]
+        positive, negative = sampling.balanced_sample(
+            matches.positive & boxed,
+            matches.negative & boxed,
+            sampling.draws(self.experiment.train.seed, "anchors", numbers, tf.shape(anchors)[0]),
+            size=settings.anchor_batch,
+            share=settings.anchor_positives,
+        )
+        targets = tf.gather(batch.boxes, matches.truth, batch_dims=1)
+        box = losses.box_loss(entries[..., :4], anchors, targets, positive, negative, knee=settings.knee)
+        return {
+            "rpn_object": settings.rpn_object_weight * losses.object_loss(entries[..., 4], positive, negative),
+            "rpn_box": settings.rpn_box_weight * box,
+        }
+
+    def _second_losses(
+        self, slots: Predictions, entries: tf.Tensor, chosen: rois.Rois, batch: Batch
+    ) -> dict[str, tf.Tensor]:
+        settings, config = self.experiment.two_stage, self.experiment.loss
+        empty = self._empty_weight(slots, batch) if config.federated < 1 else None
+        first = max(int(settings.roi_batch * settings.roi_positives), 1)
+        truth = chosen.truth[:, :first]
+        targets = tf.gather(batch.boxes, chosen.truth, batch_dims=1)
+        sampled = (chosen.positive, chosen.negative)
+        box = losses.box_loss(entries[..., :4], chosen.boxes, targets, *sampled, knee=settings.knee)
+        named = losses.class_loss(slots.classes, batch, truth, *sampled, config.label_smoothing)
+        return {
+            "object": settings.object_weight * losses.object_loss(entries[..., 4], *sampled, empty),
+            "box": settings.box_weight * box,
+            "class": settings.class_weight * named,
+        }
+
+    def _empty_weight(self, slots: Predictions, batch: Batch) -> tf.Tensor | None:
+        """f32[B, R]: how much a RoI looks like something that its own data set annotates, at least `federated`."""
+        if not len(self.annotated_nodes):
+            return None
+        probs = tf.exp(slots.classes.fixed(self.annotated_nodes))  # [B, R, K]
+        mine = tf.gather(tf.constant(self.annotated_by, tf.float32), batch.source)
+        looks = tf.reduce_sum(probs * mine[:, None], axis=-1)
+        return tf.stop_gradient(tf.maximum(looks, self.experiment.loss.federated))
+
+    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Boxes f32[B, P, 4] and scores f32[B, P, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
+        predictions = self.predict(images, training=False)
+        wanted = np.asarray(tf.get_static_value(nodes) if tf.is_tensor(nodes) else nodes, np.int32)
+        chosen = predictions.classes.fixed(wanted)
+        return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
+
+    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
+        """Names for likely boxes by `options.walk`, and suppression of what overlaps."""
+        from detector.decode import decode_detections
+
+        return decode_detections(self.predict(images, training=False), options)
+
+
+def build(experiment: Experiment, tree: WordTree) -> FasterRcnn:
+    """The detector for an experiment and a tree."""
+    return FasterRcnn(experiment, tree)

@@ -1,0 +1,54 @@
+"""Faster R-CNN on VGG-16, cut behind its last convolution; two dense layers of 4,096 look at the crops.
+
+    wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --allow-partial --out run
+
+Settings of Huang et al. (2017): shorter side 600 pixels, anchors of four scales and three ratios every 16 pixels, 300
+proposals, 64 of them trained, crops of 14 pooled to 7. The rate is theirs of one image times the batch; the number of
+steps is theirs in images. Landscape pictures fill the canvas of 608 x 1024; portraits are drawn smaller, and at full
+size with `--set model.input_size=1024 --set model.input_height=1024`, anchors given anew.
+
+For accelerators; not trained here. The tree is flat: a .tree file with a line `NAME -1` for each class. With a tree and
+labels-only sets in --data, and `--set loss.weak=marginal --set loss.weak_scale=0.1`, it trains jointly.
+
+The dense layers and the head begin at random; the layers up to stride 2 stay as the classifier has them.
+"""
+
+from __future__ import annotations
+
+from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig, TwoStageConfig
+from detector.two_stage.anchor_shapes import anchor_shapes
+
+CANVAS = (608, 1024)  # height and width in pixels
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    shapes = anchor_shapes(CANVAS)
+    return Experiment(
+        name="faster_rcnn_vgg16",
+        model=ModelConfig(
+            architecture="faster_rcnn",
+            network="VGG16",
+            input_size=CANVAS[1],
+            input_height=CANVAS[0],
+            output_stride=16,
+            anchors=shapes,
+            num_anchors=len(shapes),
+        ),
+        loss=LossConfig(weak="off"),
+        augment=AugmentConfig(flip=0.5),
+        train=TrainConfig(
+            optimizer="sgd",
+            steps=200_000,
+            batch_size=8,
+            learning_rate=2.4e-3,
+            warmup_steps=500,
+            schedule="steps",
+            schedule_steps=(110_000, 150_000),
+            schedule_scales=(0.1, 0.1),
+            weight_decay=1e-4,
+            checkpoint_every=1000,
+            log_every=50,
+        ),
+        two_stage=TwoStageConfig(second_stage="dense", head_width=4096, frozen_stride=2),
+    )

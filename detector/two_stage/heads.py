@@ -1,0 +1,93 @@
+"""The layers with weights beside the network itself: proposals from features, and one vector a crop.
+
+The second stage's last layer is `detector.region.head.RegionHead` over vectors in place of cells, with one prior: four
+numbers of the box, P(object), and a table of classes that is read where a label needs it.
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from detector.two_stage.stage import StageLayer
+
+ENTRIES = 5  # codes x, y, w, h, objectness
+DEVIATION = 0.01  # of the first weights (Ren et al. 2015, section 3.1.3)
+
+
+@keras.saving.register_keras_serializable("wordtree")
+class ProposalHead(keras.layers.Layer):
+    """Features [B, H, W, F] to entries f32[B, H, W, A, 5]: a 3x3 convolution, and one 1x1 for all that it gives.
+
+    Weights: conv/kernel, conv/bias, kernel f32[width, A 5], bias f32[A 5].
+
+    Args:
+        shapes: A.
+        width: channels of the 3x3 convolution.
+        **options: of every Keras layer.
+    """
+
+    def __init__(self, shapes: int, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.shapes, self.width = shapes, width
+        normal = keras.initializers.TruncatedNormal(stddev=DEVIATION)
+        self.conv = keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", kernel_initializer=normal, name="conv"
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Small weights, biases 0: at first every box is its anchor, and P(object) 1/2."""
+        self.conv.build(input_shape)
+        entries = self.shapes * ENTRIES
+        small = keras.initializers.TruncatedNormal(stddev=DEVIATION)
+        self.kernel: Any = self.add_weight(
+            shape=(self.width, entries), initializer=small, dtype="float32", autocast=False, name="kernel"
+        )
+        self.bias: Any = self.add_weight(
+            shape=(entries,), initializer="zeros", dtype="float32", autocast=False, name="bias"
+        )
+
+    def call(self, features: Any) -> Any:
+        """Entries, whatever the precision of the features."""
+        hidden = self.conv(features)
+        shape = tf.shape(hidden)
+        kernel = tf.cast(self.kernel.value, hidden.dtype)
+        rows = tf.cast(tf.matmul(tf.reshape(hidden, [-1, self.width]), kernel), tf.float32) + self.bias.value
+        return tf.reshape(rows, [shape[0], shape[1], shape[2], self.shapes, ENTRIES])
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """[B, H, W, A, 5]."""
+        return (*input_shape[:-1], self.shapes, ENTRIES)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {**super().get_config(), "shapes": self.shapes, "width": self.width}
+
+
+def second_stage(rest: Any, crop: tuple[int, int], *, width: int, dropout: float) -> Any:
+    """Crops [n, s, s, C] to vectors [n, F], as one layer.
+
+    Args:
+        rest: a model from crops to a map, whose mean over all places is the vector; None: two dense layers.
+        crop: (s, C).
+        width: F of the dense layers.
+        dropout: share of a vector's numbers dropped in training.
+    """
+    side, channels = crop
+    crops = keras.Input((side, side, channels), name="crops")
+    if rest is not None:
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="roi_mean")(rest(crops))
+    else:
+        x = keras.layers.Flatten(name="roi_flat")(crops)
+        for number in (1, 2):
+            x = keras.layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=f"roi_dense{number}")(
+                x
+            )
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="roi_dropout")(x)
+    return StageLayer(keras.Model(crops, x), name="second_stage")
