@@ -24,6 +24,7 @@ from schemas.errors import ConfigError
 Log = Callable[[str], None]
 FILE = "evaluations.jsonl"
 USUAL_METRIC = {"classifier": "top1"}
+SHOWN = ("AP50", "AP50_boxed", "AP50_unboxed", "recall100", "corloc", "top1", "top5", "hF")  # the file has them all
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class Evaluations:
             values.append(float(value or 0.0))
             row = {"step": done, "dataset": name, "metric": self.metric, "value": value, "summary": summary}
             lines.append(json.dumps(row) + "\n")
-            shown = "  ".join(f"{key} {number:.3f}" for key, number in summary.items() if isinstance(number, float))
+            keys = dict.fromkeys([self.metric, *SHOWN])
+            shown = "  ".join(f"{key} {summary[key]:.3f}" for key in keys if isinstance(summary.get(key), float))
             self.log(f"evaluated at step {done} on {name}: {shown}")
         with open(self.out / FILE, "a") as file:
             file.writelines(lines)
