@@ -35,7 +35,7 @@ from detector.two_stage.heads import ENTRIES, ProposalHead, second_stage
 from detector.two_stage.matching import match
 from detector.two_stage.multi_label import SigmoidClasses
 from detector.two_stage.proposals import ProposalLayer, Proposals
-from detector.weak.rules import weak_losses
+from detector.weak.guidance import Guidance
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
@@ -96,10 +96,7 @@ class FasterRcnn:
 
     def supervise(self, supervision: Supervision) -> None:
         """Tell the rules what the training data says of each node."""
-        self.nearest_boxed = supervision.nearest_boxed(self.tree)
-        topmost = supervision.topmost_annotated(self.tree)
-        self.annotated_nodes = np.flatnonzero(topmost.any(axis=0)).astype(np.int32)
-        self.annotated_by = topmost[:, self.annotated_nodes]
+        self.guidance = Guidance(supervision, self.tree)
 
     def first_stage(self, images: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Of images f32[B, h, w, 3]: entries f32[B, S, 5], anchors f32[S, 4] and features [B, H, W, F]."""
@@ -150,23 +147,12 @@ class FasterRcnn:
         found, classes = self.describe(features, chosen.boxes, training=training)
         slots = rois.roi_slots(chosen.boxes, chosen.boxes, found, classes)
         terms |= self._second_losses(slots, found, chosen, batch)
-        if config.weak == "off":
-            return terms
         guide = None
         if config.weak_teacher and teacher is not None:  # of the same RoIs
             _, seen = teacher.first(batch.images, training=False)
             guide = rois.roi_slots(chosen.boxes, chosen.boxes, *teacher.describe(seen, chosen.boxes, training=False))
         step = (tf.cast(images_seen, tf.int64) - 1) // self.experiment.train.batch_size
-        weak = weak_losses(
-            slots,
-            batch,
-            config=config,
-            nearest_boxed=self.nearest_boxed,
-            guide=guide,
-            pseudo_on=tf.cast(step >= config.weak_pseudo_after, tf.float32),
-        )
-        weak_on = tf.cast(step >= config.weak_after, tf.float32)
-        return terms | {name: value * weak_on for name, value in weak.items()}
+        return terms | self.guidance.weak_terms(slots, batch, config, step, guide)
 
     def _first_losses(
         self, entries: tf.Tensor, anchors: tf.Tensor, batch: Batch, numbers: tf.Tensor
@@ -202,7 +188,7 @@ class FasterRcnn:
         self, slots: Predictions, entries: tf.Tensor, chosen: rois.Rois, batch: Batch
     ) -> dict[str, tf.Tensor]:
         settings, config = self.experiment.two_stage, self.experiment.loss
-        empty = self._empty_weight(slots, batch) if config.federated < 1 else None
+        empty = self.guidance.empty_weight(slots, batch, config.federated)
         first = max(int(settings.roi_batch * settings.roi_positives), 1)
         truth = chosen.truth[:, :first]
         targets = tf.gather(batch.boxes, chosen.truth, batch_dims=1)
@@ -214,15 +200,6 @@ class FasterRcnn:
             "box": settings.box_weight * box,
             "class": settings.class_weight * named,
         }
-
-    def _empty_weight(self, slots: Predictions, batch: Batch) -> tf.Tensor | None:
-        """f32[B, R]: how much a RoI looks like something that its own data set annotates, at least `federated`."""
-        if not len(self.annotated_nodes):
-            return None
-        probs = tf.exp(slots.classes.fixed(self.annotated_nodes))  # [B, R, K]
-        mine = tf.gather(tf.constant(self.annotated_by, tf.float32), batch.source)
-        looks = tf.reduce_sum(probs * mine[:, None], axis=-1)
-        return tf.stop_gradient(tf.maximum(looks, self.experiment.loss.federated))
 
     def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes f32[B, P, 4] and scores f32[B, P, len(nodes)] = P(object) P(node), for a fixed list of nodes."""

@@ -25,7 +25,7 @@ from detector.region.head import RegionHead
 from detector.region.slots import Predictions, decode_slots
 from detector.supervision import Supervision, no_supervision
 from detector.tree_softmax import TreeTables, tree_tables
-from detector.weak.rules import weak_losses
+from detector.weak.guidance import Guidance
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
@@ -54,10 +54,7 @@ class Yolo9000:
 
     def supervise(self, supervision: Supervision) -> None:
         """Tell the rules what the training data says of each node."""
-        self.nearest_boxed = supervision.nearest_boxed(self.tree)
-        topmost = supervision.topmost_annotated(self.tree)
-        self.annotated_nodes = np.flatnonzero(topmost.any(axis=0)).astype(np.int32)
-        self.annotated_by = topmost[:, self.annotated_nodes]
+        self.guidance = Guidance(supervision, self.tree)
 
     def predict(self, images: tf.Tensor, *, training: bool) -> Predictions:
         """What every slot says of images f32[B, h, w, 3]."""
@@ -81,31 +78,11 @@ class Yolo9000:
             batch,
             config=config,
             images_seen=images_seen,
-            empty_weight=self._empty_weight(predictions, batch) if config.federated < 1 else None,
+            empty_weight=self.guidance.empty_weight(predictions, batch, config.federated),
         )
-        if config.weak == "off":
-            return terms
         guide = teacher.predict(batch.images, training=False) if config.weak_teacher and teacher is not None else None
         step = (tf.cast(images_seen, tf.int64) - 1) // per_step
-        weak = weak_losses(
-            predictions,
-            batch,
-            config=config,
-            nearest_boxed=self.nearest_boxed,
-            guide=guide,
-            pseudo_on=tf.cast(step >= config.weak_pseudo_after, tf.float32),
-        )
-        weak_on = tf.cast(step >= config.weak_after, tf.float32)
-        return terms | {name: value * weak_on for name, value in weak.items()}
-
-    def _empty_weight(self, predictions: Predictions, batch: Batch) -> tf.Tensor | None:
-        """f32[B, S]: how much a slot looks like something that its own data set annotates, at least `federated`."""
-        if not len(self.annotated_nodes):
-            return None
-        probs = tf.exp(predictions.classes.fixed(self.annotated_nodes))  # [B, S, K]
-        mine = tf.gather(tf.constant(self.annotated_by, tf.float32), batch.source)  # [B, K]
-        looks = tf.reduce_sum(probs * mine[:, None], axis=-1)
-        return tf.stop_gradient(tf.maximum(looks, self.experiment.loss.federated))
+        return terms | self.guidance.weak_terms(predictions, batch, config, step, guide)
 
     def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
