@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from detector.cli_parts import log_line, start_tensorflow, subcommand
+from detector.cli_parts import log_line, subcommand
+from detector.cluster.start import start_cluster
 from schemas.errors import ConfigError
 
 
@@ -36,6 +37,12 @@ def add_train(subparsers: Any) -> None:
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="override, may be repeated; --show-config lists the keys",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=["one", "mirrored", "multiworker", "tpu"],
+        help="where to compute: one device, all GPUs of this host, several hosts (TF_CONFIG or Slurm), or a TPU; the "
+        "same as --set train.strategy=...",
     )
     parser.add_argument(
         "--eval",
@@ -70,7 +77,8 @@ def add_train(subparsers: Any) -> None:
 def _run_train(args: argparse.Namespace) -> int:
     from detector.config import load_config
 
-    experiment = load_config(args.config, args.set)
+    chosen = [f"train.strategy={args.strategy}"] if args.strategy else []
+    experiment = load_config(args.config, [*args.set, *chosen])
     if args.show_config:
         print(experiment.to_json(), end="")
         return 0
@@ -80,7 +88,8 @@ def _run_train(args: argparse.Namespace) -> int:
         raise ConfigError(f"{', '.join(missing)} missing; see `wordtree train --help`")
     if args.keep < 0:
         raise ConfigError(f"--keep {args.keep}: expected 0 or more")
-    start_tensorflow()
+    # a dry run waits for nobody
+    cluster = start_cluster("one" if args.dry_run else experiment.train.strategy, log_line)
     from detector.dataset import open_dataset
     from detector.train import EvaluationPlan, TrainingStopped, check_run, train, with_anchors
     from detector.training.counting import data_warnings
@@ -88,24 +97,28 @@ def _run_train(args: argparse.Namespace) -> int:
     from detector.training.plan import mix_line, recipe_lines
     from wordtree.files import read_tree
 
+    say = log_line if cluster.is_chief else _silent  # once, not once a worker
     tree = read_tree(args.tree)
     datasets = [open_dataset(path) for path in paths]
-    plan = EvaluationPlan([open_dataset(path) for path in args.eval], args.best_metric)
-    print(f"plan: train {experiment.name!r} for {experiment.train.steps} steps of {experiment.train.batch_size} images")
-    print(f"  tree: {args.tree}, {len(tree)} nodes, digest {tree.digest()[:12]}")
+    plan = EvaluationPlan([open_dataset(path) for path in args.eval if cluster.is_chief], args.best_metric)
+    say(f"plan: train {experiment.name!r} for {experiment.train.steps} steps of {experiment.train.batch_size} images")
+    say(f"  tree: {args.tree}, {len(tree)} nodes, digest {tree.digest()[:12]}")
     for word, found in (("data", datasets), ("eval", plan.datasets)):
         for dataset in found:
             dataset.nodes(tree)
             kind = "boxes" if dataset.has_boxes else "labels only"
-            print(f"  {word}: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
+            say(f"  {word}: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
     check_plan(plan, experiment.train.evaluate_every)
-    print(mix_line(experiment, datasets))
-    print("\n".join(recipe_lines(experiment, datasets)))
+    say(mix_line(experiment, datasets))
+    say("\n".join(recipe_lines(experiment, datasets)))
+    if cluster.strategy is not None:
+        say(f"  on:   {cluster.workers} workers, {cluster.replicas} replicas in all")
     if experiment.model.anchors or Path(args.out, "config.json").exists() or args.dry_run:
-        experiment = with_anchors(experiment, datasets, lambda line: None)
-    print(f"  out:  {args.out}: {check_run(experiment, tree, Path(args.out))}")
-    for line in data_warnings(datasets):
-        print(f"warning: {line}")
+        experiment = with_anchors(experiment, datasets, _silent)
+    if cluster.is_chief:
+        say(f"  out:  {args.out}: {check_run(experiment, tree, Path(args.out))}")
+        for line in data_warnings(datasets):
+            say(f"warning: {line}")
     if args.dry_run:
         _print_network(experiment, tree, args)
         return 0
@@ -115,16 +128,21 @@ def _run_train(args: argparse.Namespace) -> int:
             tree,
             datasets,
             Path(args.out),
-            log_line,
+            say,
             evaluation=plan,
             init=args.init,
             allow_partial=args.allow_partial,
             keep=args.keep,
+            cluster=cluster,
         )
     except TrainingStopped as stopped:
-        log_line(str(stopped))
+        say(str(stopped))
         return 128 + stopped.signal
     return 0
+
+
+def _silent(line: str) -> None:
+    """What the chief says is not said again."""
 
 
 def _print_network(experiment: Any, tree: Any, args: argparse.Namespace) -> None:

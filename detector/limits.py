@@ -57,7 +57,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.max_labels": (1, 10_000),
     "train.steps": (1, COUNT),
     "train.batch_size": (1, 1_000_000),
-    "train.learning_rate": (0, 1e6),
+    "train.learning_rate": (0, 3.4e38),
     "train.reference_batch": (0, 1_000_000),
     "train.warmup_steps": (0, COUNT),
     "train.warmup_power": (0.1, 16),

@@ -3,31 +3,36 @@
 The state of a run is (weights, optimizer, step): the input, the rate and the size of the images are functions of the
 step. So a killed run goes on from its last checkpoint and ends with the weights of an undisturbed one, bit for bit.
 What lies in a run's directory: `detector.training.directory`.
+
+Of the workers of a job the first, the chief, reads and writes that directory; the others get the state from it. With
+any number of workers a step has the same images (`detector.cluster.shares`).
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import tensorflow as tf
 
 from detector.anchors import box_shapes, kmeans_anchors
 from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkpoint, save_checkpoint
-from detector.config import Experiment, TrainConfig
+from detector.cluster.host_stream import HostStream
+from detector.cluster.lost import watch
+from detector.cluster.shares import offsets_of
+from detector.cluster.strategy import Cluster
+from detector.cluster.trainer import make_trainer
+from detector.config import Experiment
 from detector.dataset import Dataset
 from detector.input import JointStream
 from detector.limits import check_experiment
 from detector.supervision import supervision_of
 from detector.training.counting import count_training_nodes
-from detector.training.directory import begin_run, check_run, drop_rows_after
+from detector.training.directory import begin_run, check_run
 from detector.training.evaluation import EvaluationPlan, Evaluations, check_plan
 from detector.training.initial import initialise
+from detector.training.journal import Journal, clock
 from detector.training.schedule import input_size_at, learning_rate
 from detector.training.step import Trainer
 from detector.training.stop import StopRequest, TrainingStopped
@@ -68,6 +73,7 @@ def train(
     init: str = "",
     allow_partial: bool = False,
     keep: int = 2,
+    cluster: Cluster | None = None,
 ) -> Path:
     """Train, or go on with a run that was stopped; returns the run's directory.
 
@@ -75,57 +81,119 @@ def train(
         experiment: anchors may be missing: they are taken from the data.
         tree: the classes.
         datasets: of `wordtree convert`.
-        out: the run's directory.
+        out: the run's directory; only the chief needs to see it.
         log: for people.
-        evaluation: what to evaluate on the way.
+        evaluation: what to evaluate on the way; the chief does, while the others wait.
         init: a run or a .weights file whose weights a new run begins with.
         allow_partial: that source may lack parts of the network's body.
         keep: checkpoints that stay, the best not counted; 0 for all.
+        cluster: the devices; None for one.
 
     Raises:
         OutputError: if `out` holds a run of another configuration or tree.
-        TrainingStopped: after SIGTERM or SIGINT, when the checkpoint is written.
+        TrainingStopped: after SIGTERM or SIGINT of any worker, when the checkpoint is written.
+        WorkerLostError: in the others, when a worker is gone.
         CheckpointError, TreeError, InputError, NotFiniteError: see the parts.
     """
-    config, plan = experiment.train, evaluation or EvaluationPlan()
+    cluster = cluster or Cluster()
+    with watch(cluster.workers, cluster.index):
+        _train(experiment, tree, datasets, out, log, evaluation or EvaluationPlan(), init, allow_partial, keep, cluster)
+    return out
+
+
+def _train(
+    experiment: Experiment,
+    tree: WordTree,
+    datasets: Sequence[Dataset],
+    out: Path,
+    log: Log,
+    plan: EvaluationPlan,
+    init: str,
+    allow_partial: bool,
+    keep: int,
+    cluster: Cluster,
+) -> None:
+    config, chief = experiment.train, cluster.is_chief
     experiment = check_experiment(with_anchors(experiment, datasets, log), experiment.name)
     check_plan(plan, config.evaluate_every)
-    check_run(experiment, tree, out)
-    stream = JointStream(
-        datasets,
-        tree,
-        data=experiment.data,
-        augment=experiment.augment,
-        size=experiment.model.canvas,
-        seed=config.seed,
-        log=log,
-    )
-    trainer = Trainer(experiment, tree, log, supervision=supervision_of(datasets, tree))
-    opened = (out / "config.json").exists()
+    if chief:
+        check_run(experiment, tree, out)
+    cluster.check_same(_what_must_agree(experiment, tree, datasets, plan, init))
+    stream = _stream(experiment, tree, datasets, log, cluster)
+    trainer = make_trainer(experiment, tree, log, cluster=cluster, supervision=supervision_of(datasets, tree))
+    opened = chief and (out / "config.json").exists()
     begun = opened and bool(list_checkpoints(out / "checkpoints"))
-    if init and not begun:
-        initialise(trainer.detector, init, allow_partial=allow_partial, log=log)
-        trainer.start_averages()
+    if chief and init and not begun:
+        with trainer.scope():
+            initialise(trainer.detector, init, allow_partial=allow_partial, log=log)
+            trainer.start_averages()
     start = _State(0, Counter(), 0).info(trainer)
 
     def first() -> None:  # a run that goes on needs no --init
         if init:
             save_checkpoint(out / "checkpoints", start, trainer.variables(), keep=keep)
 
-    begin_run(experiment, tree, datasets, out, first)  # only now: what cannot be built leaves no directory behind
-    if opened and not begun:
-        first()
+    if chief:
+        begin_run(experiment, tree, datasets, out, first)  # only now: what cannot be built leaves no directory behind
+        if opened and not begun:
+            first()
     log(f"network: {trainer.model.count_params():,} parameters, {len(tree)} nodes, input {experiment.model.input_size}")
-    state = _restore_latest(trainer, out, log)
+    state = _restore_latest(trainer, out, log) if chief else _State(0, Counter(), 0)
+    state.step = cluster.gather(state.step)[0]
+    with trainer.scope():
+        cluster.spread(trainer.variables())
     if init and begun:
         log("--init is not used again: the run goes on from its checkpoint")
     if state.step >= config.steps:
         log(f"complete already: {out} has all {config.steps} steps")
-        return out
-    with StopRequest() as stop:
-        _run_steps(trainer, stream, state, Evaluations(plan, trainer, out, state.step, log), stop, out, log, keep)
+        return
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        records = None
+        if chief:
+            journal = Journal(out, experiment, state.step, log)
+            stack.callback(journal.close)
+            records = _Records(trainer, journal, Evaluations(plan, trainer, out, state.step, log), out, keep)
+        try:
+            _run_steps(trainer, stream, state, records, stop)
+        except TrainingStopped:
+            cluster.gather(0)  # nobody leaves before the checkpoint is written
+            raise
+    cluster.gather(0)
     log(f"next: wordtree evaluate {out} DATASET")
-    return out
+
+
+def _stream(
+    experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], log: Log, cluster: Cluster
+) -> JointStream:
+    """The images that this process computes."""
+    config = experiment.train
+    options = {
+        "data": experiment.data,
+        "augment": experiment.augment,
+        "size": experiment.model.canvas,
+        "seed": config.seed,
+        "log": log,
+    }
+    if cluster.strategy is None:
+        return JointStream(datasets, tree, **options)
+    offsets = offsets_of(cluster.index, cluster.workers, cluster.local, config.batch_size, config.subdivisions)
+    return HostStream(datasets, tree, offsets=offsets, batch_size=config.batch_size, **options)
+
+
+def _what_must_agree(
+    experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset], plan: EvaluationPlan, init: str
+) -> dict[str, str]:
+    """What all workers must have been given alike, as texts by name; paths may differ."""
+    sections = asdict(experiment)
+    sections.pop("data")
+    return {
+        **{key if key == "name" else f"--set {key}": repr(value) for key, value in sections.items()},
+        "--set data": repr(replace(experiment.data, datasets=())),
+        "--tree": tree.digest(),
+        "--data": repr([(len(dataset), [s.sha256 for s in dataset.manifest.shards]) for dataset in datasets]),
+        "--init": str(bool(init)),
+    }
 
 
 @dataclass
@@ -149,55 +217,65 @@ class _State:
         return CheckpointInfo(self.step, images, tree.digest(), len(tree), dict(self.sums), self.count)
 
 
+@dataclass(frozen=True)
+class _Records:
+    """What the chief writes.
+
+    Attributes:
+        trainer: whose state.
+        journal: of steps.
+        evaluations: on the way.
+        out: the run's directory.
+        keep: checkpoints that stay.
+    """
+
+    trainer: Trainer
+    journal: Journal
+    evaluations: Evaluations
+    out: Path
+    keep: int
+
+    def evaluate(self, done: int) -> None:
+        """If it is time to."""
+        if self.evaluations.due(done):
+            self.trainer.check_weights(done)
+            self.journal.pause(lambda: self.evaluations.run(done))
+
+    def save(self, state: _State) -> None:
+        """A checkpoint."""
+        self.journal.flush()
+        self.trainer.check_weights(state.step)
+        save_checkpoint(self.out / "checkpoints", state.info(self.trainer), self.trainer.variables(), keep=self.keep)
+        self.journal.saved(state.step)
+
+
 def _run_steps(
-    trainer: Trainer,
-    stream: JointStream,
-    state: _State,
-    evaluations: Evaluations,
-    stop: StopRequest,
-    out: Path,
-    log: Log,
-    keep: int,
+    trainer: Trainer, stream: JointStream, state: _State, records: _Records | None, stop: StopRequest
 ) -> None:
+    """The steps that are left; `records` is None in a worker that writes nothing."""
     config, first = trainer.experiment.train, state.step
-    drop_rows_after(out / "metrics.jsonl", first)
-    began, idle = time.monotonic(), 0.0
-    lap, lap_steps = began, 0
-    writer = tf.summary.create_file_writer(str(out / "tensorboard"))
-
-    def save() -> None:
-        metrics.flush()
-        trainer.check_weights(state.step)
-        save_checkpoint(out / "checkpoints", state.info(trainer), trainer.variables(), keep=keep)
-        seconds = round(time.monotonic() - began - idle, 1)
-        with open(out / "timing.jsonl", "a") as timing:  # for the report; the only file with a clock
-            timing.write(json.dumps({"from": first, "step": state.step, "seconds": seconds}) + "\n")
-
     sizes = (lambda step: input_size_at(trainer.experiment, step)) if config.multi_scale else None
-    batches = stream.batches(config.batch_size, start=first, stop=config.steps, size_at=sizes)
-    with open(out / "metrics.jsonl", "a") as metrics:
-        for batch in batches:
-            position = state.step * config.batch_size
-            state.sums.update(trainer.train_step(batch, state.step, lambda b, at=position: _image_name(stream, at + b)))
-            state.step, state.count, lap_steps = state.step + 1, state.count + 1, lap_steps + 1
-            if state.step % config.log_every == 0 or state.step == config.steps:
-                means = {name: value / state.count for name, value in state.sums.items()}
-                now = time.monotonic()
-                _log_step(state.step, means, trainer.experiment, metrics, writer, log, (now - lap) / lap_steps)
-                state.sums, state.count, lap, lap_steps = Counter(), 0, now, 0
-            if evaluations.due(state.step):
-                paused = time.monotonic()
-                trainer.check_weights(state.step)
-                evaluations.run(state.step)
-                idle, lap = idle + time.monotonic() - paused, lap + time.monotonic() - paused
-            if state.step % config.checkpoint_every == 0 or state.step == config.steps or stop.signal:
-                save()
-            if stop.signal and state.step < config.steps:
-                raise TrainingStopped(
-                    stop.signal, f"stopped at step {state.step} of {config.steps}; the same command goes on from there"
-                )
-    writer.close()
-    log(f"trained {config.steps - first} steps in {_clock(time.monotonic() - began - idle)}; run in {out}")
+    own = stream.share if isinstance(stream, HostStream) else config.batch_size
+    for batch in stream.batches(own, start=first, stop=config.steps, size_at=sizes):
+        position = state.step * config.batch_size
+        state.sums.update(trainer.train_step(batch, state.step, lambda b, at=position: _image_name(stream, at + b)))
+        state.step, state.count = state.step + 1, state.count + 1
+        signal = trainer.asked_to_stop(stop.signal)
+        if state.step % config.log_every == 0 or state.step == config.steps:
+            if records:
+                records.journal.step(state.step, {name: value / state.count for name, value in state.sums.items()})
+            state.sums, state.count = Counter(), 0
+        if records:
+            records.evaluate(state.step)
+            if state.step % config.checkpoint_every == 0 or state.step == config.steps or signal:
+                records.save(state)
+        if signal and state.step < config.steps:
+            raise TrainingStopped(
+                signal, f"stopped at step {state.step} of {config.steps}; the same command goes on from there"
+            )
+    if records:
+        seconds = clock(records.journal.seconds())
+        records.journal.log(f"trained {config.steps - first} steps in {seconds}; run in {records.out}")
 
 
 def _image_name(stream: JointStream, position: int) -> str:
@@ -212,34 +290,7 @@ def _restore_latest(trainer: Trainer, out: Path, log: Log) -> _State:
     checkpoints = list_checkpoints(out / "checkpoints")
     if not checkpoints:
         return _State(0, Counter(), 0)
-    info = restore_checkpoint(checkpoints[-1], trainer.tree.digest(), trainer.variables())
-    log(f"resuming at step {info.step} from {checkpoints[-1]}")
+    with trainer.scope():
+        info = restore_checkpoint(checkpoints[-1], trainer.tree.digest(), trainer.variables())
+    log(f"resuming at step {info.step} from {checkpoints[-1]}" if info.step else "beginning with the initial weights")
     return _State(info.step, Counter(info.open_sums), info.open_steps)
-
-
-def _log_step(
-    done: int,
-    means: dict[str, float],
-    experiment: Experiment,
-    metrics: Any,
-    writer: Any,
-    log: Log,
-    seconds_per_step: float,
-) -> None:
-    config: TrainConfig = experiment.train
-    rate = learning_rate(config, done - 1)
-    row = {"step": done, "images": done * config.batch_size, "learning_rate": rate}
-    metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
-    with writer.as_default(step=done):
-        for name, value in {**means, "learning_rate": rate}.items():
-            tf.summary.scalar(name, value)
-    speed = config.batch_size / seconds_per_step
-    left = (config.steps - done) * seconds_per_step
-    terms = "  ".join(f"{k} {v:.3f}" for k, v in means.items() if k not in ("loss", "gradient_norm"))
-    log(
-        f"step {done:>6}/{config.steps}  {speed:5.0f} images/s  {_clock(left)} left  loss {means['loss']:.3f} ({terms})"
-    )
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"

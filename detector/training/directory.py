@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def check_run(experiment: Experiment, tree: WordTree, out: Path) -> str:
         if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "tree").exists():
             raise OutputError(f"{out} is not empty and holds no run; choose another --out")
         return "a new run"
-    found = load_config(str(path))
+    found = same_place(load_config(str(path)), experiment)
     if found != experiment:
         raise OutputError(
             f"{out} holds a run of another configuration ({first_difference(found, experiment)}); go on with that one "
@@ -72,6 +72,12 @@ def begin_run(
     partial = out / ".config.json.partial"
     partial.write_text(experiment.to_json())
     partial.replace(path)  # last: a directory with config.json is a run
+
+
+def same_place(found: Experiment, wanted: Experiment) -> Experiment:
+    """`found` on the devices of `wanted`, evaluated as often: neither makes it another run."""
+    same = {"strategy": wanted.train.strategy, "evaluate_every": wanted.train.evaluate_every}
+    return replace(found, train=replace(found.train, **same))
 
 
 def first_difference(found: Experiment, wanted: Experiment) -> str:

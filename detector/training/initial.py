@@ -24,7 +24,7 @@ from wordtree.files import read_tree
 from wordtree.tree import WordTree
 
 Log = Callable[[str], None]
-HEADS = ("region", "classes")  # layers that know classes
+HEADS = ("region", "classes", "rpn", "roi_dense1", "roi_dense2")  # what stands behind the body
 # Of a head's variables: the axis with a row a class.
 CLASS_AXIS = {"region/class_kernel": 1, "region/class_bias": 1, "classes/kernel": -1, "classes/bias": -1}
 SHOWN = 8

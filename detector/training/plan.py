@@ -12,6 +12,7 @@ from typing import Any
 
 from detector.config import Experiment
 from detector.dataset import Dataset
+from detector.training.schedule import peak_rate
 
 SLOTS = {"sgd": 1, "adamw": 2}  # variables of the optimizer per weight
 BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
@@ -52,7 +53,7 @@ def passes(experiment: Experiment, datasets: Sequence[Dataset]) -> dict[str, flo
     total = experiment.train.steps * experiment.train.batch_size
     sizes = {
         kind: sum(len(dataset) for dataset in datasets if dataset.has_boxes == boxed)
-        for kind, boxed in (("only labelled", False), ("boxed", True))
+        for kind, boxed in (("labels-only", False), ("boxed", True))
     }
     present = [kind for kind, size in sizes.items() if size]
     shares = dict(zip(sizes, experiment.data.shares, strict=True)) if len(present) == 2 else dict.fromkeys(present, 1.0)
@@ -63,11 +64,16 @@ def passes(experiment: Experiment, datasets: Sequence[Dataset]) -> dict[str, flo
 def recipe_lines(experiment: Experiment, datasets: Sequence[Dataset]) -> list[str]:
     """The schedule in words."""
     config = experiment.train
-    often = ", ".join(f"the {kind} images {count:.3g} times" for kind, count in passes(experiment, datasets).items())
+    often = ", ".join(
+        f"the {kind} images {count:,.0f} times" if count >= 100 else f"the {kind} images {count:.3g} times"
+        for kind, count in passes(experiment, datasets).items()
+    )
     lines = [f"  seen: {often} ({sum(map(len, datasets)):,} images in all)"]
-    rate = f"  rate: {config.learning_rate:g}, {config.schedule}"
+    rate = f"  rate: {peak_rate(config):g}, {config.schedule}"
     if config.warmup_steps:
         rate += f", after a rise over {config.warmup_steps} steps to the power {config.warmup_power:g}"
+    if config.reference_batch:
+        rate += f" ({config.learning_rate:g} for {config.reference_batch} images a step)"
     lines.append(f"{rate}; {config.optimizer}, {config.precision}")
     if config.subdivisions > 1:
         lines.append(f"        {config.subdivisions} parts of {config.batch_size // config.subdivisions} images a step")

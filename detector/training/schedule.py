@@ -9,6 +9,8 @@ batch number is b = step + 1 here:
     poly                   lr (1 - b / max)^power
     cosine (ours)          lr (1 + cos(pi t)) / 2, t from 0 after the burn-in to 1 at the end
 
+lr is `learning_rate`, times batch_size / reference_batch where that is given.
+
 Multi-scale: a new size before step 0 and then every `multi_scale_every` steps, drawn evenly by a hash of (seed, number
 of the block); a block that begins within the last 200 steps of the run takes the largest (darknet's rule; in a run of
 less than 1,000 steps, within its last fifth). A resumed run sees the same sizes: nothing is drawn in turn.
@@ -26,21 +28,26 @@ from schemas.errors import ConfigError
 LAST_STEPS_AT_LARGEST = 200
 
 
+def peak_rate(config: TrainConfig) -> float:
+    """`learning_rate`, in proportion to the batch where `reference_batch` says which batch it is meant for."""
+    return config.learning_rate * (config.batch_size / config.reference_batch if config.reference_batch else 1)
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     """The rate of the update of `step`, which counts from 0."""
-    done = step + 1
+    done, peak = step + 1, peak_rate(config)
     if done < config.warmup_steps:
-        return config.learning_rate * (done / config.warmup_steps) ** config.warmup_power
+        return peak * (done / config.warmup_steps) ** config.warmup_power
     if config.schedule == "constant":
-        return config.learning_rate
+        return peak
     if config.schedule == "steps":
         listed = zip(config.schedule_steps, config.schedule_scales, strict=True)
         reached = itertools.takewhile(lambda entry: entry[0] <= done, listed)
-        return config.learning_rate * math.prod(scale for _, scale in reached)
+        return peak * math.prod(scale for _, scale in reached)
     if config.schedule == "poly":
-        return config.learning_rate * max(1 - done / config.steps, 0.0) ** config.schedule_power
+        return peak * max(1 - done / config.steps, 0.0) ** config.schedule_power
     share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+    return peak * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
 
 def average_decay(config: TrainConfig, step: int) -> float:

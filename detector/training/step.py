@@ -9,6 +9,7 @@ Shape shorthand: B images of a batch, n parts, V trainable variables.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -27,10 +28,11 @@ from wordtree.tree import WordTree
 
 
 class Trainer:
-    """Model, optimizer and averaged weights, and one step over a batch.
+    """Model, optimizer and averaged weights, and one step over a batch, on one device.
 
-    The weights are float32 in every precision. With `train.ema` a second such detector holds the averages.
-    It is what is evaluated, and with `loss.weak_teacher` it chooses the boxes of labels-only images.
+    `detector.cluster.trainer` is the same on several. The weights are float32 in every precision. With `train.ema` a
+    second such detector holds the averages. It is what is evaluated, and with `loss.weak_teacher` it chooses the boxes
+    of labels-only images.
 
     Args:
         experiment: with its anchors filled in.
@@ -38,9 +40,14 @@ class Trainer:
         log: told when the step is compiled for a new size of input.
         supervision: what the training data says of each node, for detectors that want it.
 
+    Attributes:
+        replicas: copies of the network among which the images of a step are shared.
+
     Raises:
         ConfigError: if the experiment's options contradict each other.
     """
+
+    replicas = 1
 
     def __init__(
         self,
@@ -65,13 +72,25 @@ class Trainer:
         self.averaged = build_detector(experiment, tree) if config.ema else None
         self.start_averages()
         self.teacher = self.averaged if experiment.loss.weak_teacher else None
-        self.step_function = tf.function(self._step)
+        self.step_function: Any = tf.function(self._step)
         self.compiled: set[tuple[int, ...]] = set()
 
     @property
     def evaluated(self) -> Any:
         """The detector that is evaluated: the averaged one where there is one."""
         return self.averaged or self.detector
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Where the variables may be set."""
+        return nullcontext()
+
+    def asked_to_stop(self, signal: int) -> int:
+        """The signal that ends the run after the last step, 0 for none.
+
+        Args:
+            signal: that this process got so far.
+        """
+        return signal
 
     def start_averages(self) -> None:
         """Set the averages to the weights as they are now."""
@@ -117,14 +136,17 @@ class Trainer:
         terms, squared = self.step_function(batch, before, decay)
         values = {name: value.numpy() for name, value in terms.items()}
         if not all(np.isfinite(value).all() for value in values.values()):
-            inputs = [np.asarray(field) for field in (batch.images, batch.boxes, batch.image_node_weight)]
-            check_terms(values, step, name_image, inputs)
+            check_terms(values, step, name_image, self._inputs(batch))
         squared = squared.numpy()
         if not self.loss_scale.active:  # there a step that overflows is skipped
             check_gradients(squared, [variable.path for variable in self.model.trainable_variables], step)
         means = {name: float(value.mean(dtype=np.float64)) for name, value in values.items()}
         norm = float(np.sqrt(np.sum(squared, dtype=np.float64)))
         return means | {"loss": sum(means.values()), "gradient_norm": norm if np.isfinite(norm) else 0.0}
+
+    def _inputs(self, batch: Batch) -> list[np.ndarray]:
+        """[B, ...] each, what the terms of a step's images are computed from."""
+        return [np.asarray(field) for field in (batch.images, batch.boxes, batch.image_node_weight)]
 
     def check_weights(self, done: int) -> None:
         """Refuse to keep weights that are not finite.
@@ -136,27 +158,36 @@ class Trainer:
 
     def _step(self, batch: Batch, before: Any, decay: Any) -> tuple[dict[str, Any], Any]:
         """Loss terms f32[B] by name, and f32[V] squared norms of the gradients."""
-        config = self.experiment.train
-        if config.subdivisions == 1:
-            terms, gradients = self._part(batch, before + config.batch_size)
-        else:
-            terms, gradients = self._in_parts(batch, before)
+        terms, gradients = self._shares(batch, before)
+        return terms, self._update(gradients, decay)
+
+    def _shares(self, batch: Batch, before: Any) -> tuple[dict[str, Any], list[Any]]:
+        """Loss terms of the images at hand, and their share of the gradient of the batch's mean."""
+        if self.experiment.train.subdivisions == 1:
+            return self._part(batch, before + self.experiment.train.batch_size)
+        return self._in_parts(batch, before)
+
+    def _update(self, gradients: list[Any], decay: Any) -> Any:
+        """Clip and apply the gradient of the batch's mean; f32[V] its squared norms."""
         squared = squared_norms(gradients)
-        gradients = clipped(gradients, tf.sqrt(tf.reduce_sum(squared)), config.clip_norm)
+        gradients = clipped(gradients, tf.sqrt(tf.reduce_sum(squared)), self.experiment.train.clip_norm)
         if self.loss_scale.active:
             finite = tf.reduce_all(tf.math.is_finite(squared))
             tf.cond(finite, lambda: self._apply(gradients, decay), lambda: tf.constant(False))
             self.loss_scale.update(finite)
         else:
             self._apply(gradients, decay)
-        return terms, squared
+        return squared
 
     def _apply(self, gradients: list[Any], decay: Any) -> Any:
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self._apply_gradients(gradients)
         if self.averaged:
             for average, weight in zip(self.averaged.model.weights, self.model.weights, strict=True):
                 average.assign(average.value + (1 - decay) * (weight.value - average.value))
         return tf.constant(True)
+
+    def _apply_gradients(self, gradients: list[Any]) -> None:
+        self.optimizer.apply(gradients, self.model.trainable_variables)
 
     def _part(self, part: Batch, images_seen: Any) -> tuple[dict[str, Any], list[Any]]:
         """Loss terms of a part's images, and its share of the gradient of the batch's mean over images."""
@@ -179,7 +210,7 @@ class Trainer:
     def _in_parts(self, batch: Batch, before: Any) -> tuple[dict[str, Any], list[Any]]:
         """`_part` for each part in turn, within the memory of one; batch normalisation sees the part, as in darknet."""
         config = self.experiment.train
-        size = config.batch_size // config.subdivisions
+        size = config.batch_size // (config.subdivisions * self.replicas)
 
         def cut(first: Any) -> Batch:
             return Batch(*(None if field is None else field[first : first + size] for field in batch))
@@ -191,7 +222,7 @@ class Trainer:
         names = sorted(part.structured_outputs[0])
 
         def body(number: Any, gradients: list[Any], terms: list[Any]) -> tuple[Any, list[Any], list[Any]]:
-            found, added = part(_with_shape(cut(number * size), size), before + (number + 1) * size)
+            found, added = part(with_shape(cut(number * size), size), before + (number + 1) * size * self.replicas)
             sums = [total + gradient for total, gradient in zip(gradients, added, strict=True)]
             rows = [array.write(number, found[name]) for name, array in zip(names, terms, strict=True)]
             return number + 1, sums, rows
@@ -207,6 +238,6 @@ class Trainer:
         return {name: array.concat() for name, array in zip(names, arrays, strict=True)}, gradients
 
 
-def _with_shape(part: Batch, size: int) -> Batch:
+def with_shape(part: Batch, size: int) -> Batch:
     """The same tensors with their number of images known."""
     return Batch(*(None if field is None else tf.ensure_shape(field, [size, *field.shape[1:]]) for field in part))

@@ -45,7 +45,7 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(command, capsys, tmp_path):
     assert command("--dry-run", "--set", "train.subdivisions=2", "--set", "train.multi_scale=8,16") == 0
     text = capsys.readouterr().out
     # 12 boxed images and 20 labelled ones, 4 to 1: of 48 images 9.6 and 38.4
-    assert "seen: the only labelled images 1.92 times, the boxed images 0.8 times (32 images in all)" in text
+    assert "seen: the labels-only images 1.92 times, the boxed images 0.8 times (32 images in all)" in text
     assert "size: 8, 16, a new one every 10 steps" in text
     assert "2 parts of 2 images a step" in text
     assert "network: 38 parameters for 4 nodes" in text
@@ -138,7 +138,7 @@ def test_the_plans_arithmetic_by_hand():
     labelled.has_boxes = False
     experiment = Experiment(name="t", train=TrainConfig(steps=50, batch_size=10))
     assert passes(experiment, [boxed]) == {"boxed": 5.0}
-    assert passes(experiment, [boxed, labelled]) == pytest.approx({"only labelled": 0.4, "boxed": 1.0})
+    assert passes(experiment, [boxed, labelled]) == pytest.approx({"labels-only": 0.4, "boxed": 1.0})
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(images)
     x = keras.layers.BatchNormalization()(x)

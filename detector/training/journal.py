@@ -1,0 +1,88 @@
+"""What a run writes about itself: metrics.jsonl, TensorBoard, timing.jsonl, and lines for people.
+
+One process writes them, the chief. All but timing.jsonl is a function of the steps.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from detector.config import Experiment
+from detector.training.directory import drop_rows_after
+from detector.training.schedule import learning_rate
+
+Log = Callable[[str], None]
+
+
+class Journal:
+    """The records of a run that goes on at step `first`; the clock begins now.
+
+    Args:
+        out: the run's directory.
+        experiment: of the run.
+        first: steps that were done before; what the files say of later ones is dropped.
+        log: for people.
+    """
+
+    def __init__(self, out: Path, experiment: Experiment, first: int, log: Log) -> None:
+        self.out, self.experiment, self.first, self.log = out, experiment, first, log
+        drop_rows_after(out / "metrics.jsonl", first)
+        self._metrics = open(out / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
+        self._writer = tf.summary.create_file_writer(str(out / "tensorboard"))
+        self._began, self._idle = time.monotonic(), 0.0
+        self._lap, self._lap_step = self._began, first
+
+    def step(self, done: int, means: Mapping[str, float]) -> None:
+        """The means of the loss terms over the steps since the last line."""
+        config = self.experiment.train
+        now = time.monotonic()
+        seconds = (now - self._lap) / max(done - self._lap_step, 1)
+        self._lap, self._lap_step = now, done
+        rate = learning_rate(config, done - 1)
+        row = {"step": done, "images": done * config.batch_size, "learning_rate": rate}
+        self._metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
+        with self._writer.as_default(step=done):
+            for name, value in {**means, "learning_rate": rate}.items():
+                tf.summary.scalar(name, value)
+        left = clock((config.steps - done) * seconds)
+        terms = "  ".join(f"{k} {v:.3f}" for k, v in means.items() if k not in ("loss", "gradient_norm"))
+        self.log(
+            f"step {done:>6}/{config.steps}  {config.batch_size / seconds:5.0f} images/s  {left} left  "
+            f"loss {means['loss']:.3f} ({terms})"
+        )
+
+    def pause(self, work: Callable[[], None]) -> None:
+        """Do what is no training: its seconds do not count."""
+        paused = time.monotonic()
+        work()
+        paused = time.monotonic() - paused
+        self._idle, self._lap = self._idle + paused, self._lap + paused
+
+    def flush(self) -> None:
+        """Before a checkpoint: lines of its steps are on disk."""
+        self._metrics.flush()
+
+    def saved(self, done: int) -> None:
+        """After a checkpoint."""
+        row = {"from": self.first, "step": done, "seconds": round(self.seconds(), 1)}
+        with open(self.out / "timing.jsonl", "a") as timing:  # for the report; the only file with a clock
+            timing.write(json.dumps(row) + "\n")
+
+    def seconds(self) -> float:
+        """Of training, since the beginning."""
+        return time.monotonic() - self._began - self._idle
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._metrics.close()
+        self._writer.close()
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"
