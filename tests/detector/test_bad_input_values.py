@@ -11,8 +11,8 @@ from schemas.errors import ConfigError, InputError
 from wordtree.command import main
 
 WRONG = {
-    "train.learning_rate=inf": "expected 0 to 1e",
-    "train.learning_rate=nan": "expected 0 to 1e",
+    "train.learning_rate=inf": "expected 0 to 3.4e",
+    "train.learning_rate=nan": "expected 0 to 3.4e",
     "train.clip_norm=1e999": "expected 0 to 1e",
     "train.steps=99999999999999999999": "expected 1 to 1e",
     "loss.weak_after=99999999999999999999": "expected 0 to 1e",
