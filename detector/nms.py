@@ -84,6 +84,7 @@ def suppress(
         return tf.reduce_any(head & (filled < limit)[:, None])
 
     def settle(start: tf.Tensor, kept: tf.Tensor, filled: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Keep what stays of the next BLOCK boxes."""
         end = tf.minimum(start + BLOCK, count)
         box, node = boxes[:, start:end], nodes[:, start:end]
         there = kept >= 0

@@ -102,6 +102,7 @@ def letterboxed(image, canvas):
 
 
 def main(folder, name, photos):
+    """One JSON line an object."""
     folder = pathlib.Path(folder)
     about = json.loads((folder / "export.json").read_text())
     options, (wnids, parents, names) = about["decode"], read_tree(folder)

@@ -3,9 +3,9 @@
     wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --allow-partial --out run
 
 Settings of Huang et al. (2017): shorter side 600 pixels, anchors of four scales and three ratios every 16 pixels, 300
-proposals, 64 of them trained, crops of 14 pooled to 7. The rate is theirs of one image times the batch; the number of
-steps is theirs in images. Landscape pictures fill the canvas of 608 x 1024; portraits are drawn smaller, and at full
-size with `--set model.input_size=1024 --set model.input_height=1024`, anchors given anew.
+proposals, 64 of them trained, crops of 14 pooled to 7. The rate and the number
+of steps are guesses that were never run. Landscape pictures fill the canvas of 608 x 1024; portraits are drawn smaller,
+and at full size with `--set model.input_size=1024 --set model.input_height=1024`, anchors given anew.
 
 For accelerators; not trained here. The tree is flat: a .tree file with a line `NAME -1` for each class. With a tree and
 labels-only sets in --data, and `--set loss.weak=marginal --set loss.weak_scale=0.1`, it trains jointly.

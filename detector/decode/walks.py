@@ -60,6 +60,7 @@ def descend(
     def step(
         at: tf.Tensor, log_prob: tf.Tensor, measure: tf.Tensor, going: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One level down for the boxes that still go."""
         group = tf.gather(child_group, at)
         going &= group >= 0
         child, value = best_sibling(tf.where(going, group, 0))

@@ -151,6 +151,36 @@ def test_boxed_images_teach_nothing_here(rule):
     assert all(np.all(gradient == 0) for gradient in gradients)
 
 
+@pytest.mark.parametrize("rule", ["release2017", "release2017_07", "head"])
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_is_the_delta_that_the_program_writes(rule, seed):
+    """Its steps for an image with a label, one after another, in float64; delta is minus the gradient."""
+    arrays = case(seed)
+    object_logits, class_logits, nodes, sign, weight, has_boxes = arrays
+    weight[:] = 1  # the programs know no confidence
+    _, (object_gradient, class_gradient) = run(rule, arrays)
+    for b in range(IMAGES):
+        object_delta, class_delta = np.zeros(SLOTS), np.zeros((SLOTS, len(TREE)))
+        if not has_boxes[b]:
+            node = int(nodes[b, np.flatnonzero(sign[b] > 0)[0]])
+            obj = sigmoid(object_logits[b])
+            if rule != "release2017_07":
+                object_delta = 1.0 * (0 - obj) * obj * (1 - obj)
+            picked = int(np.argmax([obj[s] * label_prob(class_logits[b, s], node) for s in range(SLOTS)]))
+            if rule == "release2017":
+                object_delta[picked] = 5.0 * (0.3 - obj[picked]) * obj[picked] * (1 - obj[picked])
+                object_delta[picked] = object_delta[picked] if obj[picked] < 0.3 else 0
+            else:
+                object_delta[picked] = 0
+            while node >= 0:
+                group = [k for k, parent in enumerate(PARENTS) if parent == PARENTS[node]]
+                values = np.exp(np.float64(class_logits[b, picked, group]))
+                class_delta[picked, group] = np.equal(group, node) - values / values.sum()
+                node = PARENTS[node]
+        np.testing.assert_allclose(-object_gradient[b], object_delta, atol=1e-5)
+        np.testing.assert_allclose(-class_gradient[b], class_delta, atol=1e-5)
+
+
 def test_groups_below_the_label_and_off_its_path_are_not_taught():
     arrays = list(case())
     arrays[2] = np.array([[2, 0], [2, 2], [0, 0]], np.int32)  # an inner node: children 6 and 7
