@@ -12,8 +12,6 @@ Shape shorthand: B images, H x W canvas, K detections, L nodes, S slots, N nodes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -21,14 +19,13 @@ import tensorflow as tf
 from detector.api import Detections
 from detector.config import DecodeConfig
 from detector.decode.tables import walk_tables
-from detector.export.images import Fit, draw
-from detector.export.words import word_tables
+from detector.export.images import draw
+from detector.export.served import ServedModel
 from detector.nms import suppress
-from detector.tree_softmax import TreeTables, path_log_prob, tree_tables
-from wordtree.tree import WordTree
+from detector.tree_softmax import TreeTables, path_log_prob
 
 
-class ServedDetector(tf.Module):
+class ServedDetector(ServedModel):
     """What the SavedModel holds.
 
     Signatures:
@@ -39,42 +36,16 @@ class ServedDetector(tf.Module):
 
     The first two give, best first: boxes f32[B, K, 4] `rel_yxyx`, nodes i32[B, K], wnids, names and paths
     string[B, K], scores f32[B, K], count i32[B]. Rows from `count` on are empty: zeros, node -1, "".
-
-    Args:
-        detector: trained.
-        tree: its classes.
-        options: of the walk and of suppression.
-        canvas: (height, width) of the network's input.
-        fit: how images are laid on it.
-        assets: attribute name to a file that goes along.
     """
 
-    def __init__(
-        self,
-        detector: Any,
-        tree: WordTree,
-        options: DecodeConfig,
-        canvas: tuple[int, int],
-        fit: Fit = "plain",
-        assets: Mapping[str, Path] | None = None,
-    ) -> None:
-        super().__init__(name="wordtree")
-        self._detector = detector
-        self._options, self._canvas, self._fit = options, canvas, fit
-        self._tables = tree_tables(tree)
-        self.weights = [weight.value for weight in detector.model.weights]
-        self.words = word_tables(tree)
-        self.files = {name: tf.saved_model.Asset(str(path)) for name, path in (assets or {}).items()}
-        pixels = tf.TensorSpec([None, *canvas, 3], tf.float32, name="pixels")
-        self.serve_images = tf.function(self._images, input_signature=[tf.TensorSpec([None], tf.string, name="images")])
-        self.serve_pixels = tf.function(self._pixels, input_signature=[pixels])
-        self.serve_scores = tf.function(
-            self._scores, input_signature=[pixels, tf.TensorSpec([None], tf.int32, name="nodes")]
-        )
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        nodes = tf.TensorSpec([None], tf.int32, name="nodes")
+        self.serve_scores = tf.function(self._scores, input_signature=[self._pixels_spec, nodes])
 
     def signatures(self) -> dict[str, Any]:
         """By name, as `tf.saved_model.save` takes them."""
-        return {"serving_default": self.serve_images, "pixels": self.serve_pixels, "scores": self.serve_scores}
+        return {**super().signatures(), "scores": self.serve_scores}
 
     def _images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         canvases, placement = tf.map_fn(
@@ -83,14 +54,14 @@ class ServedDetector(tf.Module):
             fn_output_signature=(tf.float32, tf.float64),
         )
         canvases = tf.ensure_shape(canvases, [None, *self._canvas, 3])
-        found = self._detector.detect(canvases, self._options)
+        found = self._trained.detect(canvases, self._options)
         return self._named(restore(found, placement, self._options, self._tables))
 
     def _pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._named(self._detector.detect(pixels, self._options))
+        return self._named(self._trained.detect(pixels, self._options))
 
     def _scores(self, pixels: tf.Tensor, nodes: tf.Tensor) -> dict[str, tf.Tensor]:
-        predictions = self._detector.predict(pixels, training=False)
+        predictions = self._trained.predict(pixels, training=False)
         batch, slots = tf.unstack(tf.shape(predictions.object_logits))
         everywhere = tf.broadcast_to(tf.range(slots)[None], [batch, slots])
         conditional = predictions.classes.conditional(everywhere)
