@@ -24,6 +24,7 @@ class Batch(NamedTuple):
         image_node_sign: i8[B, L] +1 present, -1 verified absent, 0 no row.
         image_node_weight: f32[B, L] confidence in [0, 1].
         source: i32[B] which data set the image comes from, by its number in the stream.
+        content: f32[B, 4] `rel_yxyx` where the picture lies on the canvas; the rest is padding. None: everywhere.
     """
 
     images: Any
@@ -35,6 +36,7 @@ class Batch(NamedTuple):
     image_node_sign: Any
     image_node_weight: Any
     source: Any = None
+    content: Any = None
 
 
 class Detections(NamedTuple):
