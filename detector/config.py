@@ -154,9 +154,13 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if value.lower() in ("false", "0", "no", "off"):
             return False
         raise ConfigError(f"{where}: found {value!r}; expected true or false")
+    if not isinstance(value, str) and (isinstance(value, bool) != (hint is bool) or hint is str):  # of JSON
+        raise ConfigError(f"{where}: found {json.dumps(value)}; expected {hint.__name__}")
     try:
         if hint is int and isinstance(value, str):
             return int(value.replace("_", ""))
+        if hint is int and value != int(value):
+            raise ValueError
         return hint(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: found {value!r}; expected {getattr(hint, '__name__', hint)}") from error

@@ -16,6 +16,7 @@ What no pixel covers is grey, 0.5. `detector.augment.darknet` is the oracle of t
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -52,7 +53,7 @@ def place_image(image: tf.Tensor, placement: tf.Tensor, size: Any, law: Law = "z
     image = tf.convert_to_tensor(image)
     if tf.executing_eagerly():  # thirty small operations, one by one, would cost as much as the sampling
         canvas = tf.stack([tf.cast(side, tf.int32) for side in as_canvas(size)])
-        return _traced(image, tf.convert_to_tensor(placement), canvas, law)
+        return _traced(image.dtype, law)(image, tf.convert_to_tensor(placement), canvas)
     return _place(image, placement, size, law)
 
 
@@ -61,7 +62,11 @@ def _place(image: tf.Tensor, placement: tf.Tensor, size: Any, law: Law) -> tf.Te
     return finish(drawn, rows, columns, None, 1 / 255 if image.dtype == tf.uint8 else 1.0)
 
 
-_traced = tf.function(_place, reduce_retracing=True)
+@functools.cache
+def _traced(dtype: tf.DType, law: Law) -> Any:
+    """`_place` as one graph for images of all sizes."""
+    specs = (tf.TensorSpec([None, None, 3], dtype), tf.TensorSpec([5], tf.float32), tf.TensorSpec([2], tf.int32))
+    return tf.function(lambda *inputs: _place(*inputs, law), input_signature=specs)
 
 
 def halvings(size: Any, placement: tf.Tensor, canvas: tuple[Any, Any]) -> tf.Tensor:

@@ -7,8 +7,7 @@ Five stages of Darknet-19 at half the width and stride 16, and two dense layers 
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig, TwoStageConfig
-from detector.config import DataConfig
+from detector.config import AugmentConfig, DataConfig, Experiment, LossConfig, ModelConfig, TrainConfig, TwoStageConfig
 from detector.two_stage.anchor_shapes import anchor_shapes
 
 CANVAS = (240, 320)  # height, width

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from detector.config import config_names, experiment_from_json, load_config
@@ -106,3 +108,21 @@ def test_unknown_experiment_names_the_nearest(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ConfigError, match="not JSON"):
         load_config(str(tmp_path / "bad.json"))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("train", "steps", 2.7, "found 2.7; expected int"),
+        ("train", "steps", True, "found true; expected int"),
+        ("loss", "rescore", 1, "found 1; expected bool"),
+        ("train", "learning_rate", False, "found false; expected float"),
+        ("model", "network", 5, "found 5; expected str"),
+        ("two_stage", "anchor_iou", [0.3, None], "found null|found None"),
+    ],
+)
+def test_values_of_json_are_not_bent(section, key, value, words):
+    with pytest.raises(ConfigError, match=words):
+        experiment_from_json(json.dumps({"name": "x", section: {key: value}}))
+    steps = experiment_from_json(json.dumps({"name": "x", "train": {"steps": 2.0}})).train.steps
+    assert (steps, type(steps)) == (2, int)
