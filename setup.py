@@ -83,6 +83,7 @@ setup(
             "report = detector.cli_look:add_report",
             "export = detector.cli_export:add_export",
             "darknet = detector.cli_darknet:add_darknet",
+            "bench = detector.cli_bench:add_bench",
         ],
     },
 )

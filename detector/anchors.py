@@ -78,8 +78,13 @@ def _kmeans(shapes: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, float]
     return anchors, float(shape_iou(shapes, anchors).max(axis=1).mean())
 
 
-def box_shapes(datasets: Iterable[Dataset]) -> np.ndarray:
-    """f[N, 2] width and height of every box, relative to the letterboxed image; crowds are left out.
+def box_shapes(datasets: Iterable[Dataset], canvas: tuple[int, int] = (1, 1), shorter: float = 0) -> np.ndarray:
+    """f[N, 2] width and height of every box, relative to the canvas on which its image is drawn; crowds are left out.
+
+    Args:
+        datasets: those without boxes are skipped.
+        canvas: (height, width), see `letterbox`.
+        shorter: see `letterbox`.
 
     Raises:
         InputError: if there is no box at all.
@@ -92,7 +97,7 @@ def box_shapes(datasets: Iterable[Dataset]) -> np.ndarray:
             continue
         for row in range(len(dataset)):
             record = dataset.record(row)
-            place = letterbox(record.height, record.width)
+            place = letterbox(record.height, record.width, canvas, shorter)
             shapes.extend(
                 (b.box.width * place.scale_x, b.box.height * place.scale_y) for b in record.boxes if not b.is_crowd
             )

@@ -60,6 +60,7 @@ class Detector(Protocol):
 
     model: Any
     tree: Any
+    overlap: float  # above it two boxes are one object, where nothing else is asked for
 
     def losses(self, batch: Batch, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
         """Named loss terms, f32[B] each: one value an image. The mean over images of their sum is trained.
@@ -73,10 +74,16 @@ class Detector(Protocol):
         """
         ...
 
-    def score_nodes(self, images: Any, nodes: Any) -> tuple[Any, Any]:
-        """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] for fixed nodes, before suppression."""
+    def score_nodes(self, images: Any, nodes: Any, content: Any = None) -> tuple[Any, Any]:
+        """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] for fixed nodes, before suppression.
+
+        Args:
+            images: f32[B, S, S, 3].
+            nodes: of the tree.
+            content: f32[B, 4] where each picture lies, as in `Batch`; None: everywhere.
+        """
         ...
 
-    def detect(self, images: Any, options: DecodeConfig) -> Detections:
-        """Detections after the walk down the tree and suppression."""
+    def detect(self, images: Any, options: DecodeConfig, content: Any = None) -> Detections:
+        """Detections after the walk down the tree and suppression; `content` as in `score_nodes`."""
         ...

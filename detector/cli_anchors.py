@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import Any
 
 from detector.cli_parts import start_tensorflow, subcommand
@@ -26,6 +27,12 @@ def add_anchors(subparsers: Any) -> None:
         "datasets", nargs="+", metavar="DATASET", help="dataset directories; sets without boxes are skipped"
     )
     parser.add_argument("--count", type=int, default=5, help="how many priors (default: %(default)s)")
+    parser.add_argument(
+        "--canvas",
+        metavar="WIDTHxHEIGHT",
+        default="1x1",
+        help="of the network's input, such as 320x240; only the proportion counts (default: a square)",
+    )
     parser.add_argument("--curve", action="store_true", help="also the fit of 1 to COUNT priors, to choose by")
     parser.add_argument("--seed", type=int, default=0, help="of the starting points (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -40,7 +47,11 @@ def _run_anchors(args: argparse.Namespace) -> int:
         raise ConfigError(f"--count {args.count}: expected at least 1")
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed}: expected 0 or more")
-    shapes = box_shapes([open_dataset(path) for path in args.datasets])
+    sides = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", args.canvas)
+    if not sides:
+        raise ConfigError(f"--canvas {args.canvas!r}: expected WIDTHxHEIGHT in pixels, such as 320x240")
+    canvas = (int(sides[2]), int(sides[1]))
+    shapes = box_shapes([open_dataset(path) for path in args.datasets], canvas)
     check_count(shapes, args.count)
     counts = range(1, args.count + 1) if args.curve else [args.count]
     rows = []
@@ -51,7 +62,7 @@ def _run_anchors(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"boxes": len(shapes), "priors": rows}))
         return 0
-    print(f"{len(shapes)} boxes; width and height relative to the letterboxed image")
+    print(f"{len(shapes)} boxes; width and height relative to the canvas")
     for row in rows:
         pairs = "  ".join(f"{w:.3f} x {h:.3f}" for w, h in row["anchors"])
         print(f"{row['count']} priors, mean IoU {row['mean_iou']:.3f}: {pairs}")

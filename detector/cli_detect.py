@@ -101,10 +101,15 @@ def add_decode_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--iou",
         type=float,
-        default=DEFAULTS.iou_threshold,
-        help="overlap above which two boxes are one (default: 0.45)",
+        help="overlap above which two boxes are one (default: 0.45, or two_stage.final_iou of a two-stage detector)",
     )
     group.add_argument("--limit", type=int, default=DEFAULTS.limit, help="detections an image (default: 100)")
+    group.add_argument(
+        "--proposals",
+        type=int,
+        metavar="N",
+        help="boxes an image that the second stage of a two-stage detector looks at (default: as in training)",
+    )
 
 
 def check_decode_flags(args: argparse.Namespace) -> None:
@@ -114,10 +119,10 @@ def check_decode_flags(args: argparse.Namespace) -> None:
         ConfigError: naming the flag.
     """
     for flag, value in (("--threshold", args.threshold), ("--walk", args.walk), ("--iou", args.iou)):
-        if not 0 <= value <= 1:
+        if value is not None and not 0 <= value <= 1:
             raise ConfigError(f"{flag} {value}: expected a number from 0 to 1")
-    for flag, value in (("--top", args.top), ("--limit", args.limit)):
-        if value < 1:
+    for flag, value in (("--top", args.top), ("--limit", args.limit), ("--proposals", args.proposals)):
+        if value is not None and value < 1:
             raise ConfigError(f"{flag} {value}: expected 1 or more")
     if args.map and args.nodes:
         raise ConfigError("--map and --nodes both name the nodes; expected one of them")
@@ -128,8 +133,13 @@ def check_decode_flags(args: argparse.Namespace) -> None:
         raise ConfigError("--walk-rule map has no nodes to choose from; name them with --map or --nodes")
 
 
-def decode_options(args: argparse.Namespace, tree: WordTree) -> DecodeConfig:
+def decode_options(args: argparse.Namespace, tree: WordTree, detector: Any = None) -> DecodeConfig:
     """The flags as options, wnids as nodes of a tree.
+
+    Args:
+        args: the flags.
+        tree: of the detector.
+        detector: says what --iou is where it is not given.
 
     Raises:
         LabelError, InputError, FormatError: a wnid is no node, or the map cannot be read.
@@ -148,7 +158,7 @@ def decode_options(args: argparse.Namespace, tree: WordTree) -> DecodeConfig:
         threshold=args.threshold,
         walk_threshold=args.walk,
         suppression=args.suppression or ("class" if rule == "topk" else "any"),
-        iou_threshold=args.iou,
+        iou_threshold=getattr(detector, "overlap", DEFAULTS.iou_threshold) if args.iou is None else args.iou,
         limit=args.limit,
         top=args.top,
         nodes=tuple(dict.fromkeys(nodes)),
@@ -195,7 +205,7 @@ def _run_detect(args: argparse.Namespace) -> int:
         run,
         paths,
         out,
-        decode_options(args, run.tree),
+        decode_options(args, run.tree, run.detector),
         formats=formats,
         categories=read_categories(Path(args.categories), run.tree) if args.categories else None,
         force=args.force,
@@ -221,9 +231,12 @@ def _run_detect(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> Run:
     if args.darknet is None:
-        from detector.run import open_run
+        from detector.run import open_run, with_proposals
 
-        return open_run(args.inputs[0])
+        run = open_run(args.inputs[0])
+        return run if args.proposals is None else with_proposals(run, args.proposals)
+    if args.proposals is not None:
+        raise ConfigError("--proposals is for two-stage detectors; darknet's networks have no proposals")
     from detector.darknet.run import open_darknet
 
     cfg, weights = args.darknet

@@ -55,12 +55,22 @@ def add_evaluate(subparsers: Any) -> None:
         help="what category_id in --detections is: the dataset's class, or a node of the tree (default: %(default)s)",
     )
     parser.add_argument("--tree", metavar="TREE", help="tree for --detections without a RUN")
+    parser.add_argument(
+        "--proposals",
+        type=int,
+        metavar="N",
+        help="boxes an image that the second stage of a two-stage detector looks at (default: as in training)",
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size {args.batch_size}: expected at least 1")
+    if args.proposals is not None and args.proposals < 1:
+        raise ConfigError(f"--proposals {args.proposals}: expected 1 or more")
+    if args.proposals is not None and args.detections:
+        raise ConfigError("--proposals is for a RUN that looks at images; a file of --detections has its boxes")
     start_tensorflow()
     from detector.run import split_run_path
 
@@ -112,9 +122,11 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str] | None) -> Any:
     """Results of a trained run, dataset by dataset."""
     from detector.dataset import open_dataset
-    from detector.run import open_run
+    from detector.run import open_run, with_proposals
 
     run = open_run(args.run_directory)
+    if args.proposals is not None:
+        run = with_proposals(run, args.proposals)
     for dataset in [open_dataset(path) for path in paths]:
         if hasattr(run.detector, "classify"):
             from detector.evaluate_classes import evaluate_classes
@@ -125,7 +137,8 @@ def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str]
             continue
         from detector.evaluate import evaluate
 
-        yield evaluate(run, dataset, batch_size=args.batch_size, log=_log, metrics=args.metrics, split=split)
+        result = evaluate(run, dataset, batch_size=args.batch_size, log=_log, metrics=args.metrics, split=split)
+        yield result if args.proposals is None else {**result, "proposals": args.proposals}
 
 
 def _of_file(args: argparse.Namespace, has_run: bool, paths: list[str], split: Mapping[str, str] | None) -> Any:

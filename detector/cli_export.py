@@ -81,7 +81,7 @@ def _run_export(args: argparse.Namespace) -> int:
     from detector.export.write import export
 
     run = _open(args)
-    plan = replace(plan, options=decode_options(args, run.tree))
+    plan = replace(plan, options=decode_options(args, run.tree, run.detector))
     about = export(run, out, plan, force=args.force, log=lambda line: print(line, file=sys.stderr, flush=True))
     if args.json:
         print(json.dumps(about))
@@ -97,9 +97,12 @@ def _run_export(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> Run:
     if args.darknet is None:
-        from detector.run import open_run
+        from detector.run import open_run, with_proposals
 
-        return open_run(args.run_directory)
+        run = open_run(args.run_directory)
+        return run if args.proposals is None else with_proposals(run, args.proposals)
+    if args.proposals is not None:
+        raise ConfigError("--proposals is for two-stage detectors; darknet's networks have no proposals")
     from detector.darknet.run import open_darknet
 
     cfg, weights = args.darknet

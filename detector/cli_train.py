@@ -6,6 +6,7 @@ Parsers only: the work, and TensorFlow, are imported when the subcommand runs.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def add_train(subparsers: Any) -> None:
         _run_train,
     )
     parser.add_argument(
-        "config", help="name of an experiment, such as demo, tiny64 or yolo9000, or a run's config.json"
+        "config",
+        help="name of an experiment, such as demo, tiny64 or yolo9000, a run's config.json, or a pipeline.config of "
+        "the TensorFlow Object Detection API",
     )
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`"
@@ -78,14 +81,18 @@ def _run_train(args: argparse.Namespace) -> int:
     from detector.config import load_config
 
     chosen = [f"train.strategy={args.strategy}"] if args.strategy else []
-    experiment = load_config(args.config, [*args.set, *chosen])
+    notes: list[str] = []  # what became of a pipeline.config's fields
+    experiment = load_config(args.config, [*args.set, *chosen], notes.append)
     if args.show_config:
+        print("\n".join(notes), end="\n" if notes else "", file=sys.stderr)
         print(experiment.to_json(), end="")
         return 0
     paths = tuple(args.data) or experiment.data.datasets
     missing = [flag for flag, value in (("--data", paths), ("--tree", args.tree), ("--out", args.out)) if not value]
     if missing:
         raise ConfigError(f"{', '.join(missing)} missing; see `wordtree train --help`")
+    if args.best_metric and not args.eval:
+        raise ConfigError("--best-metric chooses among evaluations on the way; name their datasets with --eval")
     if args.keep < 0:
         raise ConfigError(f"--keep {args.keep}: expected 0 or more")
     # a dry run waits for nobody
@@ -93,7 +100,7 @@ def _run_train(args: argparse.Namespace) -> int:
     from detector.dataset import open_dataset
     from detector.train import EvaluationPlan, TrainingStopped, check_run, train, with_anchors
     from detector.training.counting import data_warnings
-    from detector.training.evaluation import check_plan
+    from detector.training.evaluation import check_metric, check_plan
     from detector.training.plan import mix_line, recipe_lines
     from wordtree.files import read_tree
 
@@ -101,6 +108,8 @@ def _run_train(args: argparse.Namespace) -> int:
     tree = read_tree(args.tree)
     datasets = [open_dataset(path) for path in paths]
     plan = EvaluationPlan([open_dataset(path) for path in args.eval if cluster.is_chief], args.best_metric)
+    for line in notes:
+        say(line)
     say(f"plan: train {experiment.name!r} for {experiment.train.steps} steps of {experiment.train.batch_size} images")
     say(f"  tree: {args.tree}, {len(tree)} nodes, digest {tree.digest()[:12]}")
     for word, found in (("data", datasets), ("eval", plan.datasets)):
@@ -109,6 +118,7 @@ def _run_train(args: argparse.Namespace) -> int:
             kind = "boxes" if dataset.has_boxes else "labels only"
             say(f"  {word}: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
     check_plan(plan, experiment.train.evaluate_every)
+    check_metric(plan, experiment, tree, datasets)
     say(mix_line(experiment, datasets))
     say("\n".join(recipe_lines(experiment, datasets)))
     if cluster.strategy is not None:
@@ -147,13 +157,15 @@ def _silent(line: str) -> None:
 
 def _print_network(experiment: Any, tree: Any, args: argparse.Namespace) -> None:
     """What a dry run says of the network: built, and begun with --init, but not trained."""
+    from detector.cluster.strategy import expected_replicas
     from detector.train import Trainer
     from detector.training.initial import initialise
-    from detector.training.plan import memory_estimate, memory_line
+    from detector.training.memory import memory_estimate, memory_line
 
     trainer = Trainer(experiment, tree)
     print(f"  network: {trainer.model.count_params():,} parameters for {len(tree)} nodes")
-    print(memory_line(memory_estimate(experiment, trainer.model)))
+    replicas = expected_replicas(experiment.train.strategy)
+    print(memory_line(memory_estimate(experiment, trainer.model, replicas), replicas))
     if args.init:
         initialise(trainer.detector, args.init, allow_partial=args.allow_partial, log=lambda line: print(f"  {line}"))
     print("  time left is known after the first steps")

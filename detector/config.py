@@ -14,8 +14,9 @@ import json
 import pkgutil
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from detector.sections import (
@@ -86,11 +87,17 @@ def config_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
-def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
+def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], None] = lambda line: None) -> Experiment:
     """The experiment `detector/configs/NAME.py`, or a .json written by a run, with `section.key=value` overrides.
+
+    Args:
+        name: of the experiment, or path of a .json or of a pipeline.config (see `detector.pipeline_config`).
+        overrides: `section.key=value` each.
+        log: told line by line what became of the fields of a pipeline.config.
 
     Raises:
         ConfigError: if there is no such experiment or key, or a value does not fit its type.
+        InputError, FormatError: if a pipeline.config cannot be read.
     """
     if name.endswith(".json"):
         try:
@@ -98,6 +105,13 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
                 experiment = experiment_from_json(file.read(), name)
         except OSError as error:
             raise ConfigError(f"cannot read {name} ({error.strerror})") from error
+    elif name not in config_names() and _is_pipeline(name):
+        from detector.pipeline_config.reading import read_pipeline
+
+        reading = read_pipeline(Path(name))
+        experiment = reading.experiment
+        for line in reading.lines(name):
+            log(line)
     elif name not in config_names():
         raise ConfigError(f"no config {name!r}{_nearest(name, config_names())}; there are {', '.join(config_names())}")
     else:
@@ -109,7 +123,18 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Experiment:
         experiment = _replace(experiment, key.strip(), text.strip(), f"--set {override}")
     from detector.limits import check_experiment
 
-    return check_experiment(experiment, " ".join(f"--set {override}" for override in overrides) or name)
+    try:
+        return check_experiment(experiment, name)
+    except ConfigError as error:  # told with the overrides that it is about, not with all
+        text = str(error).removeprefix(f"{name}: ")
+        guilty = [f"--set {override}" for override in overrides if override.partition("=")[0].strip() in text]
+        raise ConfigError(f"{' '.join(guilty) or name}: {text}") from None
+
+
+def _is_pipeline(name: str) -> bool:
+    from detector.pipeline_config.reading import looks_like_pipeline
+
+    return looks_like_pipeline(name)
 
 
 def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experiment:

@@ -39,12 +39,12 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
     began = last = time.monotonic()
     nodes = dataset.nodes(run.tree)
     columns = np.array(list(nodes.values()), np.int64)
-    size = run.experiment.model.canvas
+    size, shorter = run.experiment.model.canvas, run.experiment.model.shorter_side
     classify = tf.function(run.detector.classify, input_signature=[tf.TensorSpec([None, *size, 3], tf.float32)])
     ranks: list[Ints] = []  # of each class among the dataset's, image by image
     present: list[list[int]] = []
     chains: list[Chains] = []
-    for records, images, _ in batches(dataset, size, batch_size):
+    for records, images, _ in batches(dataset, size, batch_size, shorter):
         probs = np.asarray(classify(images), np.float64)
         truths = [_present(record, nodes) for record in records]
         order = np.argsort(-probs[:, columns], axis=1, kind="stable")

@@ -84,6 +84,7 @@ def signature(data: DataConfig, batch: int) -> tuple[tf.TensorSpec, ...]:
         ([labels], tf.int8),
         ([labels], tf.float32),
         ([], tf.int32),
+        ([4], tf.float32),
     ]
     return tuple(tf.TensorSpec([batch, *shape], kind) for shape, kind in shapes)
 

@@ -73,6 +73,8 @@ class JointStream:
         size: of the images in pixels: of a square, or (height, width).
         seed: of order and augmentation.
         log: is told once what `data.max_boxes` and `data.max_labels` cut off.
+        shorter: most pixels that the shorter side of an image gets on the canvas, see `augment.letterbox`; on another
+            canvas of multi-scale training in proportion. 0: as many as there are.
 
     Attributes:
         counts: what was handed out and what was left out so far.
@@ -93,6 +95,7 @@ class JointStream:
         size: int | tuple[int, int],
         seed: int,
         log: Callable[[str], None] = _to_stderr,
+        shorter: int = 0,
     ) -> None:
         if not datasets:
             raise ConfigError("no dataset to train on; give some with --data")
@@ -100,7 +103,7 @@ class JointStream:
         if empty:
             raise ConfigError(f"{empty[0]} has no images; is everything in its rejects.jsonl?")
         self.sources = [Source(dataset, dataset.nodes(tree)) for dataset in datasets]
-        self.data, self.augment, self.seed = data, augment, seed
+        self.data, self.augment, self.seed, self.shorter = data, augment, seed, shorter
         self.canvas = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.mixture = Mixture(tuple(self._weights()))
         self.counts = Counts()
@@ -148,11 +151,12 @@ class JointStream:
         number, row = self.locate(position)
         source, size = self.sources[number], canvas or self.canvas
         record = source.dataset.training_row(row)
+        shorter = self.shorter * max(size) / max(self.canvas)
         if self.augment is None:
-            placement, colour, rng = letterbox(record.height, record.width, size), PLAIN_COLOUR, None
+            placement, colour, rng = letterbox(record.height, record.width, size, shorter), PLAIN_COLOUR, None
         else:
             rng = HashDraws(self.seed, "augment", position)
-            placement = sample_placement(record.height, record.width, self.augment, rng, size)
+            placement = sample_placement(record.height, record.width, self.augment, rng, size, shorter)
             colour = sample_colour(self.augment, rng)
         try:
             targets, counts = make_targets(

@@ -17,6 +17,7 @@ COUNT = 10**12  # of steps or images: as many times the largest batch still fits
 RANGES: dict[str, tuple[float, float]] = {
     "model.input_size": (8, 8192),
     "model.input_height": (0, 8192),
+    "model.shorter_side": (0, 8192),
     "model.width": (0.01, 16),
     "model.depth": (0.1, 8),
     "model.passthrough": (0, 65536),
@@ -84,6 +85,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "two_stage.roi_batch": (1, 10_000),
     "two_stage.roi_positives": (0, 1),
     "two_stage.roi_iou": (0, 1),
+    "two_stage.final_iou": (0, 1),
     "two_stage.crop": (1, 128),
     "two_stage.pool": (1, 2),
     "two_stage.knee": (1e-6, 1e6),
@@ -118,6 +120,12 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
         for value in getattr(getattr(experiment, section), name):
             if not least <= value <= most:
                 raise ConfigError(f"{where}: {key} holds {value!r}; expected numbers from {least:g} to {most:g}")
+    if experiment.model.shorter_side and (experiment.model.cfg or experiment.augment.mode == "release2017"):
+        other = "model.cfg" if experiment.model.cfg else "augment.mode=release2017"
+        raise ConfigError(
+            f"{where}: model.shorter_side is {experiment.model.shorter_side} beside {other}, which lays pictures on "
+            "the canvas in its own way; expected 0"
+        )
     if experiment.model.output_stride not in (1, 2, 4, 8, 16, 32):
         raise ConfigError(f"{where}: model.output_stride is {experiment.model.output_stride}; expected a power of two")
     if experiment.two_stage.cut not in (8, 16, 32):

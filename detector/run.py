@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from detector.checkpoint import BEST, CheckpointInfo, list_checkpoints, restore_checkpoint
 from detector.config import Experiment, load_config
-from schemas.errors import CheckpointError, FormatError, InputError
+from schemas.errors import CheckpointError, ConfigError, FormatError, InputError
 from wordtree.files import read_tree, write_text_file
 from wordtree.tree import WordTree
 from wordtree.tree_formats import names_text, tree_json, tree_text
@@ -70,6 +70,58 @@ def open_run(path: str | Path) -> Run:
     named = {f"{weights_section(experiment)}/{weight.path}": weight for weight in detector.model.weights}
     info = restore_checkpoint(checkpoint, tree.digest(), named)
     return Run(folder, experiment, tree, detector, info, boxes, labels)
+
+
+def with_proposals(run: Run, count: int, flag: str = "--proposals") -> Run:
+    """The run with so many proposals an image into the second stage; its detector is changed in place.
+
+    Args:
+        run: of a detector with proposals.
+        count: 1 to two_stage.candidates of the run.
+        flag: what an error calls the number.
+
+    Raises:
+        ConfigError: the architecture has no proposals, or the count is beyond what goes into suppression.
+    """
+    detector, experiment = run.detector, run.experiment
+    if not hasattr(detector, "proposals"):
+        raise ConfigError(
+            f"{flag} {count}: {run.path} is a {experiment.model.architecture!r} run, which has no proposals; leave "
+            "the number out"
+        )
+    check_proposals(experiment, count, flag)
+    detector.proposals = count
+    if hasattr(detector, "propose"):  # of the Keras model, which is written by `--format keras`
+        detector.propose.count = count
+    return replace(run, experiment=replace(experiment, two_stage=replace(experiment.two_stage, proposals=count)))
+
+
+def check_proposals(experiment: Experiment, count: int, flag: str = "--proposals") -> None:
+    """Refuse a number of proposals that cannot be.
+
+    Raises:
+        ConfigError: it is not within 1 and two_stage.candidates.
+    """
+    most = experiment.two_stage.candidates
+    if not 1 <= count <= most:
+        raise ConfigError(f"{flag} {count}: expected 1 to two_stage.candidates of {experiment.name!r}, {most}")
+
+
+def at_canvas(run: Run, canvas: tuple[int, int]) -> Run:
+    """The same network on images of another size.
+
+    Its anchors and priors keep their pixels, as in multi-scale training: an object of so many pixels looks the same to
+    the network whatever the size of the canvas around it.
+
+    Args:
+        run: of any detector; the detector itself is as it was.
+        canvas: (height, width) in pixels, whole strides of the network.
+    """
+    model = run.experiment.model
+    (old_height, old_width), (height, width) = model.canvas, canvas
+    anchors = tuple((w * old_width / width, h * old_height / height) for w, h in model.anchors)
+    moved = replace(model, input_size=width, input_height=0 if height == width else height, anchors=anchors)
+    return replace(run, experiment=replace(run.experiment, model=moved))
 
 
 def split_run_path(path: str | Path) -> tuple[Path, str]:

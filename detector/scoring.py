@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from detector.augment import letterbox, place_image
+from detector.config import DecodeConfig
+from detector.content import content_of
 from detector.dataset import Dataset
 from detector.input import decode_image, first_line
 from detector.metrics.chains import Chains, chains_of, join_chains
@@ -30,7 +32,6 @@ from schemas.errors import FormatError
 from schemas.record import BoxAnnotation, ImageRecord
 
 SCORE_THRESHOLD = 0.001
-IOU_THRESHOLD = 0.45
 DETECTIONS_PER_IMAGE = 100
 THREADS = 4
 
@@ -72,6 +73,7 @@ class Scorer:
         self.detector, self.classes = detector, len(nodes)
         self.nodes = np.asarray([*nodes, *above], np.int32)
         self.has_objectness = hasattr(detector, "predict")
+        self.overlap = float(getattr(detector, "overlap", DecodeConfig.iou_threshold))
         self.chains = chains and self.has_objectness
         boxes = tf.TensorSpec([None, None, 4], tf.float32)
         places, counts = tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.int32)
@@ -90,17 +92,17 @@ class Scorer:
             places: f32[B, 4] scale_y, scale_x, shift_y, shift_x of each image on its canvas.
             truths: f32[B, M, 4], of which `counts` i32[B] are there.
         """
-        boxes, scores, objectness, classes = self._raw(images)
+        boxes, scores, objectness, classes = self._raw(images, content_of(places))
         boxes = tf.ensure_shape(boxes, [None, None, 4])
         scores = tf.ensure_shape(scores, [None, None, len(self.nodes)])
         scale, shift = tf.tile(places[:, None, :2], [1, 1, 2]), tf.tile(places[:, None, 2:], [1, 1, 2])
         boxes = tf.clip_by_value((boxes - shift) / scale, 0.0, 1.0)
         own = scores[:, :, : self.classes]
         best = tf.argmax(own, axis=1, output_type=tf.int32)  # [B, C]
-        rows, valid = _suppress_any_class(boxes, tf.ensure_shape(objectness, [None, None]))
+        rows, valid = _suppress_any_class(boxes, tf.ensure_shape(objectness, [None, None]), self.overlap)
         proposals = tf.gather(boxes, rows, batch_dims=1)
         result = {
-            **_suppress_per_class(boxes, own, ""),
+            **_suppress_per_class(boxes, own, self.overlap, ""),
             "best_boxes": tf.gather(boxes, best, batch_dims=1),
             "best_scores": tf.reduce_max(own, axis=1),
             "proposals": proposals,
@@ -108,7 +110,7 @@ class Scorer:
             "proposals_valid": valid,
         }
         if len(self.nodes) > self.classes:
-            result |= _suppress_per_class(boxes, scores[:, :, self.classes :], "above_")
+            result |= _suppress_per_class(boxes, scores[:, :, self.classes :], self.overlap, "above_")
         if self.chains:
             taken = tf.numpy_function(match_batch, [truths, counts, proposals, valid], tf.int64)
             taken = tf.cast(tf.ensure_shape(taken, [None, None]), tf.int32)
@@ -116,12 +118,12 @@ class Scorer:
             result["log_probs"] = classes.conditional(tf.gather(rows, tf.maximum(taken, 0), batch_dims=1))
         return result
 
-    def _raw(self, images: tf.Tensor) -> tuple[Any, Any, Any, Any]:
+    def _raw(self, images: tf.Tensor, content: tf.Tensor) -> tuple[Any, Any, Any, Any]:
         """Boxes f32[B, S, 4], scores f32[B, S, C], what ranks proposals f32[B, S], and the classes if there are."""
         if not self.has_objectness:
-            boxes, scores = self.detector.score_nodes(images, tf.constant(self.nodes))
+            boxes, scores = self.detector.score_nodes(images, tf.constant(self.nodes), content)
             return boxes, scores, tf.reduce_max(scores, axis=-1), None
-        predictions = self.detector.predict(images, training=False)
+        predictions = self.detector.predict(images, training=False, content=content)
         log_object = tf.math.log_sigmoid(tf.cast(predictions.object_logits, tf.float32))
         scores = tf.exp(predictions.classes.fixed(self.nodes) + log_object[..., None])
         return tf.cast(predictions.boxes, tf.float32), scores, tf.exp(log_object), predictions.classes
@@ -133,7 +135,7 @@ def scorer_of(detector: Any, nodes: tuple[int, ...], above: tuple[int, ...], cha
     return Scorer(detector, nodes, above, chains)
 
 
-def _suppress_per_class(boxes: tf.Tensor, scores: tf.Tensor, name: str) -> dict[str, tf.Tensor]:
+def _suppress_per_class(boxes: tf.Tensor, scores: tf.Tensor, overlap: float, name: str) -> dict[str, tf.Tensor]:
     """The best K boxes of each image after suppression within each class, by falling score."""
     with tf.device("/CPU:0"):  # one law wherever the network runs
         kept = tf.image.combined_non_max_suppression(
@@ -141,7 +143,7 @@ def _suppress_per_class(boxes: tf.Tensor, scores: tf.Tensor, name: str) -> dict[
             scores,
             max_output_size_per_class=DETECTIONS_PER_IMAGE,
             max_total_size=DETECTIONS_PER_IMAGE,
-            iou_threshold=IOU_THRESHOLD,
+            iou_threshold=overlap,
             score_threshold=SCORE_THRESHOLD,
             clip_boxes=False,
         )
@@ -153,12 +155,12 @@ def _suppress_per_class(boxes: tf.Tensor, scores: tf.Tensor, name: str) -> dict[
     }
 
 
-def _suppress_any_class(boxes: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _suppress_any_class(boxes: tf.Tensor, scores: tf.Tensor, overlap: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Slots i32[B, K] by falling score, filled up with 0, and how many of them are there, i32[B]."""
 
     def one(args: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.image.non_max_suppression_padded(
-            *args, DETECTIONS_PER_IMAGE, iou_threshold=IOU_THRESHOLD, pad_to_max_output_size=True
+            *args, DETECTIONS_PER_IMAGE, iou_threshold=overlap, pad_to_max_output_size=True
         )
 
     with tf.device("/CPU:0"):
@@ -192,12 +194,12 @@ def score_dataset(
         FormatError: naming the image that cannot be decoded.
     """
     scorer = scorer_of(run.detector, tuple(nodes), tuple(above), chains)
-    size = run.experiment.model.canvas
+    model = run.experiment.model
     records: list[ImageRecord] = []
     found, higher, best, proposals = _Rows(), _Rows(), _Rows(), _Rows()
     taken: list[Chains] = []
     began = time.monotonic()
-    for batch, images, places in batches(dataset, size, batch_size):
+    for batch, images, places in batches(dataset, model.canvas, batch_size, model.shorter_side):
         truths = [[(box.box, truth_node(box)) for box in record.boxes] for record in batch]
         wanted = [[(box, node) for box, node in rows if node is not None] for rows in truths]
         padded = np.zeros((len(batch), max(map(len, wanted)), 4), np.float32)
@@ -256,31 +258,36 @@ class _Rows:
 
 
 def batches(
-    dataset: Dataset, size: tuple[int, int], batch_size: int
+    dataset: Dataset, size: tuple[int, int], batch_size: int, shorter: int = 0
 ) -> Iterator[tuple[list[ImageRecord], tf.Tensor, np.ndarray]]:
-    """Records, canvases and their places; the next batch is decoded while this one is used."""
+    """Records, canvases and their places; the next batch is decoded while this one is used. See `canvas`."""
     with ThreadPoolExecutor(THREADS) as pool:
 
         def begin(start: int) -> tuple[list[ImageRecord], list[Future[tf.Tensor]]]:
             rows = range(start, min(start + batch_size, len(dataset)))
             records = [dataset.record(row) for row in rows]
-            return records, [pool.submit(canvas, record, size) for record in records]
+            return records, [pool.submit(canvas, record, size, shorter) for record in records]
 
         following = begin(0)
         for start in range(batch_size, len(dataset) + batch_size, batch_size):
             records, drawn = following
             following = begin(start)
-            places = np.array([letterbox(record.height, record.width, size)[:4] for record in records], np.float32)
-            yield records, tf.stack([image.result() for image in drawn]), places
+            places = [letterbox(record.height, record.width, size, shorter)[:4] for record in records]
+            yield records, tf.stack([image.result() for image in drawn]), np.array(places, np.float32)
 
 
-def canvas(record: ImageRecord, size: tuple[int, int]) -> tf.Tensor:
+def canvas(record: ImageRecord, size: tuple[int, int], shorter: int = 0) -> tf.Tensor:
     """The record's image, letterboxed: f32[height, width, 3] for `size` (height, width).
+
+    Args:
+        record: with its encoded image.
+        size: (height, width) in pixels.
+        shorter: most pixels of the image's shorter side (model.shorter_side); 0: as many as there are.
 
     Raises:
         FormatError: naming the image, if it cannot be decoded.
     """
-    placement = letterbox(record.height, record.width, size)
+    placement = letterbox(record.height, record.width, size, shorter)
     try:
         image = decode_image(tf.constant(record.encoded or b""))
     except tf.errors.InvalidArgumentError as error:

@@ -19,6 +19,10 @@ class ModelConfig:
         cfg: text of a darknet .cfg; when given it is the network, and what follows up to head_width is not used.
         input_size: pixels, the width; a multiple of the output stride.
         input_height: pixels; 0 for a square.
+        shorter_side: most pixels that the shorter side of a picture gets (Huang et al. 2017: 600); the rest of the
+            canvas is padding. 0: every picture is as large as the canvas allows. On a square canvas of the longer
+            side's limit (1024) pictures of all proportions get the sizes of that rule; on another one portraits or
+            landscapes are drawn smaller where they would not fit.
         width: multiplies every channel count.
         depth: multiplies the convolutions of a stage, in pairs of bottleneck and 3x3.
         stages: how many of Darknet-19's six stages are built; stage k runs at stride 2^(k-1).
@@ -46,6 +50,7 @@ class ModelConfig:
     cfg: str = ""
     input_size: int = 416
     input_height: int = 0
+    shorter_side: int = 0
     width: float = 1.0
     depth: float = 1.0
     stages: int = 6
@@ -277,6 +282,7 @@ class TwoStageConfig:
         crop_method: "op" samples four cells a point; "matmul" is two products of matrices, for devices without that
             operation. Equal numbers.
         classes: "softmax" over the siblings of a group; "sigmoid": siblings do not exclude each other.
+        final_iou: overlap above which two detections are one, where `wordtree detect --iou` says nothing else.
         knee: error at which smooth L1 turns from square to straight.
         rpn_object_weight, rpn_box_weight, object_weight, box_weight, class_weight: of the terms of boxed images.
     """
@@ -303,6 +309,7 @@ class TwoStageConfig:
     pool: int = 2
     crop_method: Literal["op", "matmul"] = "op"
     classes: Literal["softmax", "sigmoid"] = "softmax"
+    final_iou: float = 0.6
     knee: float = 1.0
     rpn_object_weight: float = 1.0
     rpn_box_weight: float = 2.0

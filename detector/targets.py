@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.augment.draws import Uniform
-from detector.augment.placement import DARKNET_LEAST_SIDE, Placement, place_boxes
+from detector.augment.placement import DARKNET_LEAST_SIDE, Placement, content_box, place_boxes
 from detector.config import AugmentConfig, DataConfig
 from detector.training_row import TrainingRow
 
@@ -27,6 +27,7 @@ class Targets(NamedTuple):
     image_node_sign: np.ndarray
     image_node_weight: np.ndarray
     source: np.int32
+    content: np.ndarray
 
 
 class Counts(NamedTuple):
@@ -110,5 +111,6 @@ def make_targets(
         sign,
         weight,
         np.int32(source),
+        content_box(placement),
     )
     return targets, Counts(1, total, total - visible, visible - kept, max(len(labels) - data.max_labels, 0))

@@ -30,9 +30,10 @@ from detector.limits import check_experiment
 from detector.supervision import supervision_of
 from detector.training.counting import count_training_nodes
 from detector.training.directory import begin_run, check_run
-from detector.training.evaluation import EvaluationPlan, Evaluations, check_plan
+from detector.training.evaluation import EvaluationPlan, Evaluations, check_metric, check_plan
 from detector.training.initial import initialise
 from detector.training.journal import Journal, clock
+from detector.training.lock import RunLock
 from detector.training.schedule import input_size_at, learning_rate
 from detector.training.step import Trainer
 from detector.training.stop import StopRequest, TrainingStopped
@@ -56,7 +57,9 @@ def with_anchors(experiment: Experiment, datasets: Sequence[Dataset], log: Log) 
     """The experiment with priors from the data, where it names none; a classifier has none."""
     if experiment.model.anchors or experiment.model.architecture == "classifier":
         return experiment
-    anchors, fit = kmeans_anchors(box_shapes(datasets), experiment.model.num_anchors, seed=experiment.train.seed)
+    model = experiment.model
+    shapes = box_shapes(datasets, model.canvas, model.shorter_side)
+    anchors, fit = kmeans_anchors(shapes, model.num_anchors, seed=experiment.train.seed)
     log(f"anchors from the data: {len(anchors)} priors, mean IoU {fit:.3f}")
     rounded = tuple((round(float(w), 5), round(float(h), 5)) for w, h in anchors)
     return replace(experiment, model=replace(experiment.model, anchors=rounded))
@@ -90,14 +93,15 @@ def train(
         cluster: the devices; None for one.
 
     Raises:
-        OutputError: if `out` holds a run of another configuration or tree.
+        OutputError: if `out` holds a run of another configuration or tree, or another process trains in it.
         TrainingStopped: after SIGTERM or SIGINT of any worker, when the checkpoint is written.
         WorkerLostError: in the others, when a worker is gone.
         CheckpointError, TreeError, InputError, NotFiniteError: see the parts.
     """
     cluster = cluster or Cluster()
-    with watch(cluster.workers, cluster.index):
-        _train(experiment, tree, datasets, out, log, evaluation or EvaluationPlan(), init, allow_partial, keep, cluster)
+    plan = evaluation or EvaluationPlan()
+    with watch(cluster.workers, cluster.index), RunLock(out) as lock:
+        _train(experiment, tree, datasets, out, log, plan, init, allow_partial, keep, cluster, lock)
     return out
 
 
@@ -112,11 +116,14 @@ def _train(
     allow_partial: bool,
     keep: int,
     cluster: Cluster,
+    lock: RunLock,
 ) -> None:
     config, chief = experiment.train, cluster.is_chief
     experiment = check_experiment(with_anchors(experiment, datasets, log), experiment.name)
     check_plan(plan, config.evaluate_every)
+    check_metric(plan, experiment, tree, datasets)
     if chief:
+        lock.take()
         check_run(experiment, tree, out)
     cluster.check_same(_what_must_agree(experiment, tree, datasets, plan, init))
     stream = _stream(experiment, tree, datasets, log, cluster)
@@ -133,8 +140,11 @@ def _train(
         if init:
             save_checkpoint(out / "checkpoints", start, trainer.variables(), keep=keep)
 
-    if chief:
-        begin_run(experiment, tree, datasets, out, first)  # only now: what cannot be built leaves no directory behind
+    if chief:  # only now: what cannot be built leaves no directory behind
+        out.mkdir(parents=True, exist_ok=True)
+        lock.take()
+        check_run(experiment, tree, out)
+        begin_run(experiment, tree, datasets, out, first)
         if opened and not begun:
             first()
     log(f"network: {trainer.model.count_params():,} parameters, {len(tree)} nodes, input {experiment.model.input_size}")
@@ -172,6 +182,7 @@ def _stream(
         "data": experiment.data,
         "augment": experiment.augment,
         "size": experiment.model.canvas,
+        "shorter": experiment.model.shorter_side,
         "seed": config.seed,
         "log": log,
     }

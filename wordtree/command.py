@@ -27,7 +27,7 @@ from schemas.errors import WordTreeError
 
 ORDER = (
     *("demo", "tree", "convert", "stats", "inspect", "duplicates", "relabel", "split", "assemble", "to-coco"),
-    *("anchors", "mix", "train", "evaluate", "detect", "report"),
+    *("anchors", "mix", "train", "evaluate", "bench", "detect", "report"),
 )
 
 EPILOG = """\
@@ -43,6 +43,7 @@ step by step:
   wordtree anchors coco-train
   wordtree train tiny64 --data coco-train imagenet-train --tree tree --out run
   wordtree evaluate run coco-val
+  wordtree bench run1 run2 --eval coco-val --out bench
   wordtree detect run 'photos/*.jpg' --out found
   wordtree report run --data coco-train imagenet-train --detections found --out report.html
   wordtree export run --out model

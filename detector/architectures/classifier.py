@@ -68,7 +68,7 @@ class TreeClassifier:
         logits = tf.cast(self.model(images, training=False), tf.float32)
         return tf.exp(all_log_probs(group_log_softmax(logits, self.tables), self.tables))
 
-    def score_nodes(self, images: Any, nodes: Any) -> NoReturn:
+    def score_nodes(self, images: Any, nodes: Any, content: Any = None) -> NoReturn:
         """There are no boxes.
 
         Raises:
@@ -76,7 +76,7 @@ class TreeClassifier:
         """
         raise ConfigError(NO_BOXES + "evaluate it by the classes of whole images, or train a detector with --init RUN")
 
-    def detect(self, images: Any, options: DecodeConfig) -> NoReturn:
+    def detect(self, images: Any, options: DecodeConfig, content: Any = None) -> NoReturn:
         """There are no boxes.
 
         Raises:

@@ -6,6 +6,9 @@ Every stage is a part of `detector.two_stage`. The classes are those of YOLO9000
 cells: a tree, or a flat list, which is a tree with one group; background is not one of them but 1 - P(object). Boxes
 do not depend on the class. So walks, scores and evaluation are the same, and a labels-only image supervises proposals
 by the rules of `detector.weak`.
+
+Where the picture does not fill its canvas, the padding (grey, as in every network of ours) is neither background nor
+object: see `detector.content`.
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
@@ -16,16 +19,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from detector.api import Batch, Detections
-from detector.config import DecodeConfig, Experiment
+from detector.api import Batch
+from detector.architectures.slot_detector import SlotDetector
+from detector.config import Experiment
+from detector.content import clip_to_content, trainable_anchors
 from detector.region.classes import ClassScores, FullClasses, gathered_classes
 from detector.region.head import RegionHead
 from detector.region.slots import Predictions
-from detector.supervision import Supervision, no_supervision
-from detector.tree_softmax import TreeTables, tree_tables
 from detector.two_stage import losses, rois, sampling
 from detector.two_stage.backbone import cut_backbone
 from detector.two_stage.box_coder import decode
@@ -35,15 +37,11 @@ from detector.two_stage.heads import ENTRIES, ProposalHead, second_stage
 from detector.two_stage.matching import match
 from detector.two_stage.multi_label import SigmoidClasses
 from detector.two_stage.proposals import ProposalLayer, Proposals
-from detector.weak.guidance import Guidance
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
-# Above so many nodes gathering is cheaper than computing every class.
-GATHER_FROM = 256
 
-
-class FasterRcnn:
+class FasterRcnn(SlotDetector):
     """The `Detector` of `detector.api` for this architecture.
 
     Attributes:
@@ -57,13 +55,11 @@ class FasterRcnn:
     """
 
     def __init__(self, experiment: Experiment, tree: WordTree) -> None:
-        self.experiment, self.tree = experiment, tree
-        self.tables: TreeTables = tree_tables(tree)
-        self.proposals = experiment.two_stage.proposals
+        super().__init__(experiment, tree)
+        settings = experiment.two_stage
+        self.proposals, self.overlap = settings.proposals, settings.final_iou
+        self.gathered &= settings.classes == "softmax"
         self._build(len(tree))
-        kind, full = experiment.model.class_head, experiment.two_stage.classes == "sigmoid"
-        self.gathered = not full and (kind == "gathered" or (kind == "auto" and len(tree) >= GATHER_FROM))
-        self.supervise(no_supervision(tree))
 
     def _build(self, nodes: int) -> None:
         config, settings = self.experiment.model, self.experiment.two_stage
@@ -72,7 +68,7 @@ class FasterRcnn:
         if settings.crop % settings.pool:
             raise ConfigError(f"two_stage.crop is {settings.crop}; expected a multiple of two_stage.pool")
         images = keras.Input((None, None, 3), name="images")
-        features, stride, rest = cut_backbone(images, config, settings)
+        features, stride, rest, self.middle = cut_backbone(images, config, settings)
         height, width = config.canvas
         if width % stride or height % stride:
             raise ConfigError(f"model.input_size is {width}, the height {height}; expected multiples of {stride}")
@@ -81,9 +77,17 @@ class FasterRcnn:
         entries = ProposalHead(len(shapes), settings.rpn_width, name="rpn")(features)
         self.first = keras.Model(images, [entries, features], name="first_stage")
         self.propose = ProposalLayer(
-            shapes, settings.proposals, settings.proposal_iou, settings.candidates, dtype="float32", name="proposals"
+            shapes,
+            settings.proposals,
+            settings.proposal_iou,
+            settings.candidates,
+            self.middle,
+            dtype="float32",
+            name="proposals",
         )
-        self.crop = CropLayer(settings.crop, settings.pool, settings.crop_method, dtype="float32", name="crops")
+        self.crop = CropLayer(
+            settings.crop, settings.pool, settings.crop_method, self.middle, dtype="float32", name="crops"
+        )
         side = settings.crop // settings.pool
         self.second = second_stage(
             rest, (side, int(features.shape[-1])), width=settings.head_width, dropout=config.dropout
@@ -94,20 +98,18 @@ class FasterRcnn:
         vectors = self.unfold(self.second(self.crop(features, boxes)), boxes)
         self.model = keras.Model(images, [entries, self.head(vectors), vectors, boxes], name="faster_rcnn")
 
-    def supervise(self, supervision: Supervision) -> None:
-        """Tell the rules what the training data says of each node."""
-        self.guidance = Guidance(supervision, self.tree)
-
     def first_stage(self, images: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Of images f32[B, h, w, 3]: entries f32[B, S, 5], anchors f32[S, 4] and features [B, H, W, F]."""
         entries, features = self.first(images, training=training)
         shape = tf.shape(entries)
-        anchors = grid_anchors(self.shapes, (shape[1], shape[2]))
+        anchors = grid_anchors(self.shapes, (shape[1], shape[2]), self.middle)
         return tf.reshape(entries, [shape[0], -1, ENTRIES]), anchors, features
 
-    def proposals_of(self, entries: tf.Tensor, anchors: tf.Tensor, count: int = 0) -> Proposals:
+    def proposals_of(
+        self, entries: tf.Tensor, anchors: tf.Tensor, count: int = 0, content: tf.Tensor | None = None
+    ) -> Proposals:
         """What the second stage may look at, best first; `count` or as many as in training."""
-        return self.propose.choose(decode(entries[..., :4], anchors), entries[..., 4], count)
+        return self.propose.choose(decode(entries[..., :4], anchors), entries[..., 4], count, content)
 
     def describe(self, features: tf.Tensor, boxes: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, ClassScores]:
         """What the second stage says of boxes f32[B, R, 4]: entries f32[B, R, 5], and their classes."""
@@ -118,12 +120,18 @@ class FasterRcnn:
         kind = SigmoidClasses if self.experiment.two_stage.classes == "sigmoid" else FullClasses
         return entries, kind(self.head.class_logits(vectors), self.tables)
 
-    def predict(self, images: tf.Tensor, *, training: bool) -> Predictions:
-        """The proposals of images f32[B, h, w, 3] as slots, with the boxes that the second stage makes of them."""
+    def predict(self, images: tf.Tensor, *, training: bool, content: tf.Tensor | None = None) -> Predictions:
+        """The proposals of images as slots, with the boxes that the second stage makes of them.
+
+        Args:
+            images: f32[B, h, w, 3].
+            training: whether batch normalisation uses the batch's own statistics.
+            content: f32[B, 4] where the pictures lie, as in `Batch`: boxes are cut to them. None: everywhere.
+        """
         entries, anchors, features = self.first_stage(images, training=training)
-        found = self.proposals_of(entries, anchors, self.proposals).boxes
+        found = self.proposals_of(entries, anchors, self.proposals, content).boxes
         entries, classes = self.describe(features, found, training=training)
-        boxes = tf.clip_by_value(decode(entries[..., :4], found), 0.0, 1.0)
+        boxes = clip_to_content(decode(entries[..., :4], found), content)
         return rois.roi_slots(boxes, found, entries, classes)
 
     def losses(
@@ -134,9 +142,9 @@ class FasterRcnn:
         numbers = sampling.image_numbers(images_seen, tf.shape(batch.images)[0])
         entries, anchors, features = self.first_stage(batch.images, training=training)
         terms = self._first_losses(entries, anchors, batch, numbers)
-        count = rois.candidate_count(settings.proposals, int(batch.boxes.shape[1]), settings.add_truths)
+        count = rois.draw_count(tf.shape(anchors)[0], int(batch.boxes.shape[1]), settings.add_truths)
         chosen = rois.choose_rois(
-            self.proposals_of(entries, anchors),
+            self.proposals_of(entries, anchors, content=batch.content),
             batch,
             sampling.draws(self.experiment.train.seed, "rois", numbers, count),
             size=settings.roi_batch,
@@ -151,14 +159,12 @@ class FasterRcnn:
         if config.weak_teacher and teacher is not None:  # of the same RoIs
             _, seen = teacher.first(batch.images, training=False)
             guide = rois.roi_slots(chosen.boxes, chosen.boxes, *teacher.describe(seen, chosen.boxes, training=False))
-        step = (tf.cast(images_seen, tf.int64) - 1) // self.experiment.train.batch_size
-        return terms | self.guidance.weak_terms(slots, batch, config, step, guide)
+        return terms | self.guidance.weak_terms(slots, batch, config, self.step_of(images_seen), guide)
 
     def _first_losses(
         self, entries: tf.Tensor, anchors: tf.Tensor, batch: Batch, numbers: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         settings = self.experiment.two_stage
-        inside = tf.reduce_all((anchors >= 0) & (anchors <= 1), axis=-1)
         matches = match(
             anchors,
             batch.boxes,
@@ -166,7 +172,7 @@ class FasterRcnn:
             low=settings.anchor_iou[0],
             high=settings.anchor_iou[1],
             force=True,
-            allowed=inside | settings.cross_boundary,
+            allowed=trainable_anchors(anchors, batch.content, cross_boundary=settings.cross_boundary),
             ignored=rois.ignore_mask(batch),
         )
         boxed = batch.has_boxes[:, None]
@@ -200,19 +206,6 @@ class FasterRcnn:
             "box": settings.box_weight * box,
             "class": settings.class_weight * named,
         }
-
-    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Boxes f32[B, P, 4] and scores f32[B, P, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
-        predictions = self.predict(images, training=False)
-        wanted = np.asarray(tf.get_static_value(nodes) if tf.is_tensor(nodes) else nodes, np.int32)
-        chosen = predictions.classes.fixed(wanted)
-        return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
-
-    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
-        """Names for likely boxes by `options.walk`, and suppression of what overlaps."""
-        from detector.decode import decode_detections
-
-        return decode_detections(self.predict(images, training=False), options)
 
 
 def build(experiment: Experiment, tree: WordTree) -> FasterRcnn:

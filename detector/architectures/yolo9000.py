@@ -16,24 +16,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from detector.api import Batch, Detections
-from detector.config import DecodeConfig, Experiment, ModelConfig
+from detector.api import Batch
+from detector.architectures.slot_detector import SlotDetector
+from detector.config import Experiment, ModelConfig
 from detector.networks.build import build_features, output_stride
 from detector.region.classes import ClassScores, FullClasses, gathered_classes
 from detector.region.detection_loss import detection_losses
 from detector.region.head import RegionHead
 from detector.region.slots import Predictions, decode_slots
-from detector.supervision import Supervision, no_supervision
-from detector.tree_softmax import TreeTables, tree_tables
-from detector.weak.guidance import Guidance
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
-# Above so many nodes gathering is cheaper than computing every class (benchmarks/step_cost.py).
-GATHER_FROM = 256
 
-
-class Yolo9000:
+class Yolo9000(SlotDetector):
     """The `Detector` of `detector.api` for this architecture.
 
     Args:
@@ -42,22 +37,17 @@ class Yolo9000:
     """
 
     def __init__(self, experiment: Experiment, tree: WordTree) -> None:
+        super().__init__(experiment, tree)
         config = experiment.model
-        self.experiment = experiment
-        self.tree = tree
-        self.tables: TreeTables = tree_tables(tree)
         self.model, self.head = build_network(config, len(tree))
         stride, (height, width) = output_stride(config), config.canvas
         self.priors = tf.constant(np.array(config.anchors, np.float32) * [width / stride, height / stride], tf.float32)
-        self.gathered = config.class_head == "gathered" or (config.class_head == "auto" and len(tree) >= GATHER_FROM)
-        self.supervise(no_supervision(tree))
 
-    def supervise(self, supervision: Supervision) -> None:
-        """Tell the rules what the training data says of each node."""
-        self.guidance = Guidance(supervision, self.tree)
+    def predict(self, images: tf.Tensor, *, training: bool, content: Any = None) -> Predictions:
+        """What every slot says of images f32[B, h, w, 3]. As in darknet, padding is background: `content` is not used.
 
-    def predict(self, images: tf.Tensor, *, training: bool) -> Predictions:
-        """What every slot says of images f32[B, h, w, 3]."""
+        Whoever takes boxes back to the picture cuts them to it.
+        """
         raw, features = self.model(images, training=training)
         return decode_slots(raw, self.priors, self.class_scores(features))
 
@@ -72,7 +62,7 @@ class Yolo9000:
     ) -> dict[str, tf.Tensor]:
         """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
         predictions = self.predict(batch.images, training=training)
-        config, per_step = self.experiment.loss, self.experiment.train.batch_size
+        config = self.experiment.loss
         terms = detection_losses(
             predictions,
             batch,
@@ -81,21 +71,8 @@ class Yolo9000:
             empty_weight=self.guidance.empty_weight(predictions, batch, config.federated),
         )
         guide = teacher.predict(batch.images, training=False) if config.weak_teacher and teacher is not None else None
-        step = (tf.cast(images_seen, tf.int64) - 1) // per_step
+        step = self.step_of(images_seen)
         return terms | self.guidance.weak_terms(predictions, batch, config, step, guide)
-
-    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
-        predictions = self.predict(images, training=False)
-        wanted = np.asarray(tf.get_static_value(nodes) if tf.is_tensor(nodes) else nodes, np.int32)
-        chosen = predictions.classes.fixed(wanted)
-        return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
-
-    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
-        """Names for likely boxes by `options.walk`, and suppression of what overlaps."""
-        from detector.decode import decode_detections
-
-        return decode_detections(self.predict(images, training=False), options)
 
 
 def build_network(config: ModelConfig, nodes: int) -> tuple[keras.Model, RegionHead]:

@@ -23,6 +23,7 @@ from detector.augment.pixels import as_canvas, finish, place_image, sample_sourc
 from detector.augment.placement import (
     DARKNET_LEAST_SIDE,
     Placement,
+    content_box,
     letterbox,
     place_boxes,
     sample_placement,
@@ -37,6 +38,7 @@ __all__ = [
     "Placement",
     "Uniform",
     "as_canvas",
+    "content_box",
     "crop_darknet",
     "darknet_letterbox",
     "distort",

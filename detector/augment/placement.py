@@ -14,6 +14,10 @@ Three laws of choice (`AugmentConfig.mode`):
   inwards, and what is between is stretched over the canvas.
 
 In the last two a box is kept unless a side of what is visible is below `DARKNET_LEAST_SIDE`.
+
+"Fitted" is as large as the canvas allows, or, with `shorter`, no larger than that its shorter side has so many pixels:
+the rule of keep-aspect-ratio resizing, "shorter side 600 pixels, longer side at most 1024" (Huang et al. 2017), where
+the canvas is the limit of the longer one. The rest of the canvas is padding.
 """
 
 from __future__ import annotations
@@ -38,19 +42,25 @@ class Placement(NamedTuple):
     flip: bool
 
 
-def letterbox(height: int, width: int, canvas: tuple[int, int] = (1, 1)) -> Placement:
+def letterbox(height: int, width: int, canvas: tuple[int, int] = (1, 1), shorter: float = 0) -> Placement:
     """The image whole and centred on the canvas, its aspect ratio kept.
 
     Args:
         height, width: of the image in pixels.
-        canvas: (height, width) of the canvas; only their ratio counts.
+        canvas: (height, width) of the canvas; without `shorter` only their ratio counts.
+        shorter: most pixels of the canvas that the image's shorter side gets; 0: as many as there are.
     """
-    scale_y, scale_x = _fitted(height, width, canvas)
+    scale_y, scale_x = _fitted(height, width, canvas, shorter)
     return Placement(scale_y, scale_x, (1 - scale_y) / 2, (1 - scale_x) / 2, False)
 
 
 def sample_placement(
-    height: int, width: int, config: AugmentConfig, rng: Uniform, canvas: tuple[int, int] = (1, 1)
+    height: int,
+    width: int,
+    config: AugmentConfig,
+    rng: Uniform,
+    canvas: tuple[int, int] = (1, 1),
+    shorter: float = 0,
 ) -> Placement:
     """A random placement by the law of `config.mode`. Takes five numbers, whatever the image.
 
@@ -58,13 +68,14 @@ def sample_placement(
         height, width: of the image in pixels.
         config: the law and its strength.
         rng: gives the numbers.
-        canvas: (height, width) of the canvas; only their ratio counts.
+        canvas: (height, width) of the canvas; without `shorter` only their ratio counts.
+        shorter: see `letterbox`: of the image before it is zoomed; "release2017" knows no such limit.
     """
     first, second, third, fourth, coin = (float(number) for number in rng.random(5))
     flip = coin < config.flip
     if config.mode == "darknet":
         jitter_x, jitter_y = config.jitter * width * (2 * first - 1), config.jitter * height * (2 * second - 1)
-        scale_y, scale_x = _fitted(height + jitter_y, width + jitter_x, canvas)
+        scale_y, scale_x = _fitted(height + jitter_y, width + jitter_x, canvas, shorter)
         return Placement(scale_y, scale_x, (1 - scale_y) * third, (1 - scale_x) * fourth, flip)
     if config.mode == "release2017":
         top, bottom = (int(int(height * config.jitter) * (2 * number - 1)) for number in (third, fourth))
@@ -74,7 +85,7 @@ def sample_placement(
     zoom, stretch, at_y, at_x = first, second, third, fourth
     scale = config.scale ** (2 * zoom - 1)
     aspect = config.aspect ** (stretch - 0.5)
-    scale_y, scale_x = _fitted(height, width, canvas)
+    scale_y, scale_x = _fitted(height, width, canvas, shorter)
     scale_y, scale_x = scale_y * scale / aspect, scale_x * scale * aspect
     # With slack (a small image) or overhang (a large one), anywhere between the two ends.
     shift_y = (1 - scale_y) * (0.5 + config.shift * (at_y - 0.5))
@@ -82,11 +93,23 @@ def sample_placement(
     return Placement(scale_y, scale_x, shift_y, shift_x, flip)
 
 
-def _fitted(height: float, width: float, canvas: tuple[int, int]) -> tuple[float, float]:
-    """(height, width) in shares of the canvas of the largest picture of these proportions in it."""
+def _fitted(height: float, width: float, canvas: tuple[int, int], shorter: float) -> tuple[float, float]:
+    """(height, width) in shares of the canvas of the largest picture of these proportions in it, see `letterbox`."""
     high, wide = height * canvas[1], width * canvas[0]
     side = max(high, wide)
-    return high / side, wide / side
+    scale_y, scale_x = high / side, wide / side
+    drawn = min(scale_y * canvas[0], scale_x * canvas[1])
+    smaller = shorter / drawn if 0 < shorter < drawn else 1.0
+    return scale_y * smaller, scale_x * smaller
+
+
+def content_box(placement: Placement) -> np.ndarray:
+    """Where the picture lies on its canvas, as far as it is on it: f32[4] `rel_yxyx`; the rest is padding."""
+    top, left = placement.shift_y, placement.shift_x
+    bottom, right = top + placement.scale_y, left + placement.scale_x
+    if placement.flip:
+        left, right = 1 - right, 1 - left
+    return np.array([min(max(edge, 0.0), 1.0) for edge in (top, left, bottom, right)], np.float32)
 
 
 def place_boxes(

@@ -139,6 +139,25 @@ def open_cluster(name: str, log: Callable[[str], None], environment: Mapping[str
     return _multi_worker(describe_cluster(os.environ if environment is None else environment), log)
 
 
+def expected_replicas(name: str, environment: Mapping[str, str] | None = None) -> int:
+    """How many copies of the network `open_cluster` would make, as far as this process alone can tell.
+
+    Args:
+        name: one, mirrored, multiworker or tpu.
+        environment: None for the process's own.
+    """
+    if name not in ("mirrored", "multiworker"):
+        return 1
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    if name == "mirrored":
+        return gpus or len(tf.config.list_logical_devices("CPU"))
+    local = gpus or 1
+    try:
+        return local * describe_cluster(os.environ if environment is None else environment).workers
+    except ConfigError:
+        return local
+
+
 def _multi_worker(found: ClusterDescription, log: Callable[[str], None]) -> Cluster:
     from tensorflow.python.eager import context  # the only door to the time-outs of the coordination service
 

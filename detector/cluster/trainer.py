@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from detector.api import Batch
-from detector.cluster.batch_norm import synchronise
+from detector.cluster.batch_norm import moving_normalisations, synchronise
 from detector.cluster.shares import check_split
 from detector.cluster.strategy import Cluster
 from detector.cluster.update import apply_in_replica
@@ -113,7 +113,7 @@ class ClusterTrainer(Trainer):
         self._move_seeds(number)
         terms, gradients = self._shares(batch, before)
         self._move_seeds(-number)
-        names = sorted(terms)
+        names = list(terms)
         rows = self._placed(tf.stack([tf.cast(terms[name], tf.float32) for name in names]), number)
         signals = tf.cast(signal, tf.float32) * tf.one_hot(number, self.replicas)
         *gradients, rows, signals = context.all_reduce(SUM, [*gradients, rows, signals])
@@ -143,8 +143,9 @@ class ClusterTrainer(Trainer):
 
     def _share_statistics(self, context: Any) -> None:
         """Running statistics of images that only one replica saw: their mean, so that the replicas stay equal."""
-        running = [weight.value for weight in self.model.non_trainable_variables if "float" in str(weight.dtype)]
-        if running:
+        layers = moving_normalisations(self.model)
+        if layers:
+            running = [weight.value for layer in layers for weight in (layer.moving_mean, layer.moving_variance)]
             means = context.all_reduce(MEAN, [tf.identity(value) for value in running])
             for value, mean in zip(running, means, strict=True):
                 value.assign(mean)

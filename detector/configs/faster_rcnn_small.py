@@ -32,7 +32,7 @@ def get_config() -> Experiment:
         loss=LossConfig(weak="marginal", weak_scale=0.25),
         augment=AugmentConfig(scale=1.3, aspect=1.3, shift=1.0, hue=0.05, saturation=1.5, exposure=1.5),
         data=DataConfig(shares=(1.0, 1.0), max_boxes=50),
-        train=TrainConfig(steps=2000, batch_size=8, weight_decay=1e-3, ema=0.998, checkpoint_every=200, log_every=50),
+        train=TrainConfig(steps=1000, batch_size=8, weight_decay=1e-3, ema=0.998, checkpoint_every=200, log_every=50),
         two_stage=TwoStageConfig(
             cut=16,
             second_stage="dense",

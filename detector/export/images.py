@@ -1,7 +1,8 @@
 """From an encoded image to the network's canvas, in the graph: the twins of what `wordtree detect` does beforehand.
 
-Two ways to lay an image on the canvas, as in `detector.infer.canvas`: "plain" as our own training does, "darknet" as
-the networks with a .cfg know it. In the graph the law is `detector.augment`'s, step by step in the same arithmetic.
+The ways to lay an image on the canvas are those of `detector.infer.canvas`: "plain" as our own training does, with or
+without a limit of the shorter side, "darknet" as the networks with a .cfg know it. In the graph the law is
+`detector.augment`'s, step by step in the same arithmetic.
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
@@ -9,19 +10,12 @@ the networks with a .cfg know it. In the graph the law is `detector.augment`'s, 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import tensorflow as tf
 
 from detector.augment import place_image
-from detector.config import ModelConfig
+from detector.infer.canvas import Fit, fit_of
 
-Fit = Literal["plain", "darknet"]
-
-
-def fit_of(model: ModelConfig) -> Fit:
-    """How a network wants its images: one with a .cfg as darknet shows them."""
-    return "darknet" if model.cfg else "plain"
+__all__ = ["Fit", "decode", "draw", "fit_of", "letterbox", "resize_darknet"]
 
 
 def draw(encoded: tf.Tensor, canvas: tuple[int, int], fit: Fit) -> tuple[tf.Tensor, tf.Tensor]:
@@ -40,7 +34,7 @@ def draw(encoded: tf.Tensor, canvas: tuple[int, int], fit: Fit) -> tuple[tf.Tens
     rows, columns = tf.shape(image)[0], tf.shape(image)[1]
     if fit == "darknet":
         return _letterbox_darknet(image, rows, columns, canvas)
-    placement = letterbox(rows, columns, canvas)
+    placement = letterbox(rows, columns, canvas, 0 if fit == "plain" else fit)
     row = tf.concat([tf.cast(placement, tf.float32), [0.0]], axis=0)
     return tf.ensure_shape(place_image(image, row, canvas), [*canvas, 3]), placement
 
@@ -55,12 +49,15 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def letterbox(rows: tf.Tensor, columns: tf.Tensor, canvas: tuple[int, int]) -> tf.Tensor:
+def letterbox(rows: tf.Tensor, columns: tf.Tensor, canvas: tuple[int, int], shorter: int = 0) -> tf.Tensor:
     """The twin of `detector.augment.letterbox` for an image of i32[] rows and columns: f64[4] scales and shifts."""
     aspect = tf.cast(columns, tf.float64) / tf.cast(rows, tf.float64)
     relative = aspect * canvas[0] / canvas[1]
     one = tf.ones_like(relative)
     scale = tf.where(relative < 1, tf.stack([one, relative]), tf.stack([1 / relative, one]))
+    if shorter:
+        drawn = tf.reduce_min(scale * tf.constant(canvas, tf.float64))
+        scale *= tf.minimum(shorter / drawn, one)
     return tf.concat([scale, (1 - scale) / 2], axis=0)
 
 

@@ -1,7 +1,4 @@
-"""Reads a .tflite file of `wordtree export` and decodes its raw output as the trained detector would.
-
-The interpreter is LiteRT's (`ai_edge_litert`) where that is installed, else the one inside of TensorFlow.
-"""
+"""Reads a .tflite file of `wordtree export` and decodes its raw output as the trained detector would."""
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
@@ -17,9 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from detector.api import Detections
-from detector.config import DecodeConfig
+from detector.config import DecodeConfig, experiment_from_json
 from detector.decode import decode_detections
-from detector.export.lite_model import OUTPUTS, SIGNATURE, quiet
+from detector.export.lite_file import LiteSignature, open_interpreter
+from detector.export.lite_model import OUTPUTS, SIGNATURE
+from detector.export.lite_two_stage import LiteTwoStage
 from detector.region.classes import FullClasses
 from detector.region.slots import Predictions, decode_slots
 from detector.tree_softmax import TreeTables, tree_tables
@@ -29,7 +28,7 @@ from wordtree.tree import WordTree
 
 
 class LiteNetwork:
-    """The interpreter of one file, behind floats: scales and zero points of an integer file are applied here.
+    """The network in one file, behind floats.
 
     Args:
         path: of the .tflite file.
@@ -41,55 +40,13 @@ class LiteNetwork:
     """
 
     def __init__(self, path: str | Path, threads: int = 2) -> None:
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; expected a .tflite file of `wordtree export`")
-        try:
-            with quiet():
-                interpreter = _interpreter(path, threads)
-                interpreter.allocate_tensors()  # says which kernels it takes
-                self._runner = interpreter.get_signature_runner(SIGNATURE)
-        except (ValueError, RuntimeError) as error:
-            raise FormatError(f"{path}: no readable TFLite file ({_one_line(error)}); export it again") from error
-        self._input = self._runner.get_input_details().get("images")
-        self._outputs = self._runner.get_output_details()
-        if self._input is None or set(self._outputs) != set(OUTPUTS):
-            raise FormatError(
-                f"{path}: found outputs {', '.join(sorted(self._outputs))}; expected {', '.join(OUTPUTS)}: "
-                "this file was not written by `wordtree export`"
-            )
-        self.path = path
-        self.canvas: tuple[int, int] = (int(self._input["shape"][1]), int(self._input["shape"][2]))
+        self.path = Path(path)
+        self._signature = LiteSignature(open_interpreter(path, threads), path, SIGNATURE, "images", OUTPUTS)
+        self.canvas: tuple[int, int] = self._signature.shape[1], self._signature.shape[2]
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The raw head of images f32[B, H, W, 3], one after another: `OUTPUTS` as in `detector.export.lite_model`."""
-        rows = [self._one(image[None]) for image in np.asarray(images, np.float32)]
-        shapes = {name: detail["shape"][1:] for name, detail in self._outputs.items()}
-        return {
-            name: np.concatenate([row[name] for row in rows]) if rows else np.zeros((0, *shapes[name]), np.float32)
-            for name in OUTPUTS
-        }
-
-    def _one(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        found = self._runner(images=to_integers(image, self._input))
-        return {name: to_floats(found[name], self._outputs[name]) for name in OUTPUTS}
-
-
-def to_integers(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    """Floats as the tensor of `detail` wants them: round(v / scale) + zero point, held in the range of its type."""
-    if detail["dtype"] == np.float32:
-        return values
-    scale, zero = detail["quantization"]
-    bounds = np.iinfo(detail["dtype"])
-    return np.clip(np.round(values / scale) + zero, bounds.min, bounds.max).astype(detail["dtype"])
-
-
-def to_floats(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    """What the integers of the tensor of `detail` stand for: (q - zero point) scale."""
-    if values.dtype == np.float32:
-        return values
-    scale, zero = detail["quantization"]
-    return (values.astype(np.float32) - zero) * np.float32(scale)
+        return self._signature.run(images)
 
 
 class LiteDetector:
@@ -108,8 +65,8 @@ class LiteDetector:
         self.tables: TreeTables = tree_tables(tree)
         self.priors = tf.constant(np.asarray(priors, np.float32))
 
-    def predict(self, images: tf.Tensor, *, training: bool = False) -> Predictions:
-        """Predictions of every slot for images f32[B, H, W, 3]."""
+    def predict(self, images: tf.Tensor, *, training: bool = False, content: Any = None) -> Predictions:
+        """Predictions of every slot for images f32[B, H, W, 3]; `content` is not used, as in YOLO9000."""
         xy, wh, objects, classes = tf.numpy_function(
             lambda pixels: [self.network.run(pixels)[name] for name in OUTPUTS], [images], [tf.float32] * 4
         )
@@ -120,7 +77,7 @@ class LiteDetector:
         logits = tf.reshape(classes, [tf.shape(raw)[0], -1, nodes])
         return decode_slots(raw, self.priors, FullClasses(logits, self.tables))
 
-    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Detector`."""
         predictions = self.predict(images)
         wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
@@ -128,7 +85,7 @@ class LiteDetector:
         found = predictions.classes.path_log_probs(rows)
         return predictions.boxes, tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
 
-    def detect(self, images: tf.Tensor, options: DecodeConfig) -> Detections:
+    def detect(self, images: tf.Tensor, options: DecodeConfig, content: Any = None) -> Detections:
         """See `Detector`."""
         return decode_detections(self.predict(images), options)
 
@@ -137,7 +94,7 @@ class LiteDetector:
         raise NotImplementedError("a TFLite file cannot be trained")
 
 
-def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) -> LiteDetector:
+def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) -> LiteDetector | LiteTwoStage:
     """A .tflite file in a folder of `wordtree export`, with the tree and priors that lie beside it.
 
     Raises:
@@ -151,21 +108,14 @@ def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) 
     try:
         about = json.loads((place / "export.json").read_text())
         digest, priors = str(about["tree_digest"]), np.asarray(about["priors"], np.float32).reshape(-1, 2)
+        two_stages = about["experiment"]["model"]["architecture"] == "faster_rcnn"
+        middle = float(about.get("middle", 0.5))
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{place}/export.json cannot be read ({error!r}); export it again") from error
     tree = read_tree(place / "tree")
     if tree.digest() != digest:
         raise TreeError(f"{place}/tree is {tree.digest()[:12]}, but the model was exported with {digest[:12]}")
+    if two_stages:
+        experiment = experiment_from_json(json.dumps(about["experiment"]), f"{place}/export.json")
+        return LiteTwoStage(place / name, tree, priors, experiment, middle, threads)
     return LiteDetector(LiteNetwork(place / name, threads), tree, priors)
-
-
-def _interpreter(path: Path, threads: int) -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        Interpreter = tf.lite.Interpreter
-    return Interpreter(model_path=str(path), num_threads=threads)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

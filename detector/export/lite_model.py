@@ -27,7 +27,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -38,6 +38,18 @@ from schemas.errors import ConfigError
 KINDS = ("float32", "float16", "int8")
 OUTPUTS = ("xy", "wh", "object", "classes")
 SIGNATURE = "serving_default"
+
+
+class LiteModule(Protocol):
+    """What becomes a TFLite file: `RawNetwork`, or `detector.export.lite_two_stage.RawTwoStage`."""
+
+    def signatures(self) -> dict[str, Any]:
+        """By name, as `tf.saved_model.save` takes them."""
+        ...
+
+    def examples(self, images: Iterable[np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """Signatures and what goes into them, of images f32[H, W, 3]."""
+        ...
 
 
 class RawNetwork(tf.Module):
@@ -65,6 +77,14 @@ class RawNetwork(tf.Module):
         images = tf.TensorSpec([1, *canvas, 3], tf.float32, name="images")
         self.run = tf.function(self._run, input_signature=[images])
 
+    def signatures(self) -> dict[str, Any]:
+        """By name, as `tf.saved_model.save` takes them."""
+        return {SIGNATURE: self.run}
+
+    def examples(self, images: Iterable[np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """What it will see, for the scales of an integer file, of images f32[H, W, 3]."""
+        return ((SIGNATURE, {"images": image[None]}) for image in images)
+
     def _run(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         features = tf.cast(self._model(images, training=False), tf.float32)
         height, width, channels = features.shape[1:]
@@ -79,7 +99,7 @@ class RawNetwork(tf.Module):
 
 
 def convert(
-    network: RawNetwork, kind: str, examples: Iterable[np.ndarray] | None = None, *, scratch: Path | None = None
+    network: LiteModule, kind: str, examples: Iterable[np.ndarray] | None = None, *, scratch: Path | None = None
 ) -> bytes:
     """The content of a .tflite file.
 
@@ -93,8 +113,9 @@ def convert(
         ConfigError: int8 without examples.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        tf.saved_model.save(network, folder, signatures={SIGNATURE: network.run})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        signatures = network.signatures()
+        tf.saved_model.save(network, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         if kind != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if kind == "float16":
@@ -103,7 +124,7 @@ def convert(
             images = [] if examples is None else list(examples)
             if not images:
                 raise ConfigError("tflite-int8 needs example images to choose its scales; give some with --calibration")
-            converter.representative_dataset = lambda: ({"images": image[None]} for image in images)
+            converter.representative_dataset = lambda: network.examples(images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
@@ -129,7 +150,7 @@ def quiet() -> Iterator[None]:
         os.close(saved)
 
 
-def write_lite(network: RawNetwork, kind: str, path: Path, examples: Iterable[np.ndarray] | None = None) -> None:
+def write_lite(network: LiteModule, kind: str, path: Path, examples: Iterable[np.ndarray] | None = None) -> None:
     """Write a .tflite file under a temporary name first."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(convert(network, kind, examples))

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from detector.api import Detections
 from detector.config import DecodeConfig
+from detector.content import content_of
 from detector.export.compare import Finder, Found
 from detector.export.images import Fit, draw
 from detector.export.serving import restore
@@ -29,9 +30,13 @@ class LoadedModel:
         self._scores = self._loaded.signatures["scores"]
         self._shape = self._scores.structured_input_signature[1]["pixels"].shape
 
-    def score_nodes(self, images: tf.Tensor, nodes: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Detector`."""
-        found = self._scores(pixels=tf.ensure_shape(images, self._shape), nodes=tf.cast(nodes, tf.int32))
+    def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Detector`; a signature without `content` belongs to a network that makes no use of it."""
+        given = {"pixels": tf.ensure_shape(images, self._shape), "nodes": tf.cast(nodes, tf.int32)}
+        if "content" in self._scores.structured_input_signature[1]:
+            everywhere = tf.tile(tf.constant([[0.0, 0.0, 1.0, 1.0]]), [tf.shape(images)[0], 1])
+            given["content"] = everywhere if content is None else tf.cast(content, tf.float32)
+        found = self._scores(**given)
         return found["boxes"], found["scores"]
 
     def find(self, encoded: bytes) -> Found:
@@ -55,7 +60,8 @@ def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeC
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def find(encoded: tf.Tensor) -> Detections:
         image, placement = draw(encoded, canvas, fit)
-        return restore(detector.detect(image[None], options), placement[None], options, tables)
+        found = detector.detect(image[None], options, content_of(placement[None]))
+        return restore(found, placement[None], options, tables)
 
     def finder(encoded: bytes) -> Found:
         boxes, nodes, scores, mask = (np.asarray(part[0]) for part in find(tf.constant(encoded)))

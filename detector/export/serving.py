@@ -18,10 +18,12 @@ import tensorflow as tf
 
 from detector.api import Detections
 from detector.config import DecodeConfig
+from detector.content import content_of
 from detector.decode.tables import walk_tables
 from detector.export.images import draw
 from detector.export.served import ServedModel
 from detector.nms import suppress
+from detector.region.slots import Predictions
 from detector.tree_softmax import TreeTables, path_log_prob
 
 
@@ -54,14 +56,16 @@ class ServedDetector(ServedModel):
             fn_output_signature=(tf.float32, tf.float64),
         )
         canvases = tf.ensure_shape(canvases, [None, *self._canvas, 3])
-        found = self._trained.detect(canvases, self._options)
+        found = self._trained.detect(canvases, self._options, content_of(placement))
         return self._named(restore(found, placement, self._options, self._tables))
 
     def _pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._named(self._trained.detect(pixels, self._options))
 
     def _scores(self, pixels: tf.Tensor, nodes: tf.Tensor) -> dict[str, tf.Tensor]:
-        predictions = self._trained.predict(pixels, training=False)
+        return self._scores_of(self._trained.predict(pixels, training=False), nodes)
+
+    def _scores_of(self, predictions: Predictions, nodes: tf.Tensor) -> dict[str, tf.Tensor]:
         batch, slots = tf.unstack(tf.shape(predictions.object_logits))
         everywhere = tf.broadcast_to(tf.range(slots)[None], [batch, slots])
         conditional = predictions.classes.conditional(everywhere)

@@ -22,8 +22,10 @@ from detector.export.check import check, open_check
 from detector.export.classifying import ServedClassifier
 from detector.export.images import Fit, draw, fit_of
 from detector.export.lite_model import RawNetwork, write_lite
+from detector.export.lite_two_stage import RawTwoStage
 from detector.export.plan import FORMATS, LITE_KINDS, ExportPlan, check_plan, refuse_existing, spread
 from detector.export.serving import ServedDetector
+from detector.export.serving_two_stage import ServedTwoStage
 from detector.input import first_line
 from detector.run import Run, write_tree
 from schemas.errors import ConfigError, FormatError, InputError, OutputError
@@ -82,11 +84,16 @@ def is_classifier(run: Run) -> bool:
     return hasattr(run.detector, "classify")
 
 
+def has_two_stages(run: Run) -> bool:
+    """Whether the run's detector has proposals between two networks."""
+    return hasattr(run.detector, "propose")
+
+
 def check_run(run: Run, plan: ExportPlan) -> None:
     """Refuse what this architecture cannot be.
 
     Raises:
-        ConfigError: TFLite or a check of a classifier, or an architecture without a region head.
+        ConfigError: TFLite or a check of a classifier, or an architecture that is not known here.
     """
     name = run.experiment.model.architecture
     if is_classifier(run):
@@ -96,9 +103,10 @@ def check_run(run: Run, plan: ExportPlan) -> None:
             raise ConfigError(
                 f"{what} is for detectors, and {run.path} is a classifier; it can be saved-model and keras"
             )
-    elif len(run.detector.model.outputs) != 2 or not hasattr(run.detector, "priors"):
+    elif not has_two_stages(run) and (len(run.detector.model.outputs) != 2 or not hasattr(run.detector, "priors")):
         raise ConfigError(
-            f"{run.path} is a {name!r} run; only detectors with a region head and classifiers can be exported"
+            f"{run.path} is a {name!r} run; only detectors with a region head, Faster R-CNN and classifiers can be "
+            "exported"
         )
 
 
@@ -116,11 +124,20 @@ def describe(run: Run, plan: ExportPlan) -> dict[str, Any]:
         "canvas": list(model.canvas),
         "fit": fit_of(model),
         "kind": "classifier" if is_classifier(run) else "detector",
-        "priors": [] if is_classifier(run) else np.asarray(run.detector.priors, np.float64).round(6).tolist(),
+        "priors": priors_of(run),
+        "middle": run.detector.middle if has_two_stages(run) else 0.5,
         "decode": dataclasses.asdict(plan.options),
         "calibration": {"dataset": plan.calibration, "images": plan.calibration_images} if plan.calibration else None,
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }
+
+
+def priors_of(run: Run) -> list[list[float]]:
+    """Width and height in cells of each prior, or of each anchor; none of a classifier."""
+    if is_classifier(run):
+        return []
+    found = run.detector.shapes if has_two_stages(run) else run.detector.priors
+    return np.asarray(found, np.float64).round(6).tolist()
 
 
 def write_format(
@@ -137,7 +154,8 @@ def write_format(
         metadata.write_text(json.dumps(about, indent=1) + "\n")
         files = {"tree": "wordtree.tree", "names": "wordtree.names"}
         assets = {key: folder / "tree" / file for key, file in files.items()}
-        served_as = ServedClassifier if is_classifier(run) else ServedDetector
+        served_as = ServedTwoStage if has_two_stages(run) else ServedDetector
+        served_as = ServedClassifier if is_classifier(run) else served_as
         served = served_as(run.detector, run.tree, plan.options, canvas, fit, {**assets, "metadata": metadata})
         try:
             tf.saved_model.save(served, str(path), signatures=served.signatures())
@@ -152,7 +170,8 @@ def write_format(
                 canvas_of(record.encoded or b"", canvas, fit, f"image {record.image_id!r} of {calibration.path}")
                 for record in map(calibration.record, spread(len(calibration), plan.calibration_images))
             ]
-        write_lite(RawNetwork(run.detector.model, canvas), kind, path, examples)
+        network = RawTwoStage(run.detector, canvas) if has_two_stages(run) else RawNetwork(run.detector.model, canvas)
+        write_lite(network, kind, path, examples)
 
 
 def canvas_of(encoded: bytes, canvas: tuple[int, int], fit: Fit, what: str) -> np.ndarray:

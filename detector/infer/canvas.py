@@ -1,7 +1,9 @@
 """Where an image lies on the network's canvas: whole, its aspect ratio kept, grey around it.
 
-Two ways: "plain" as in our own training (pixel centres at i + 0.5), "darknet" as in darknet's letterbox, whose drawn
-image has whole pixels, which is resized corner to corner and so gives published weights the pixels they know.
+Two laws: "plain" as in our own training (pixel centres at i + 0.5), "darknet" as in darknet's letterbox, whose drawn
+image has whole pixels, which is resized corner to corner and so gives published weights the pixels they know. Both draw
+it as large as the canvas allows. A number instead is the plain law where the image's shorter side gets at most so many
+pixels (model.shorter_side).
 """
 
 from __future__ import annotations
@@ -14,8 +16,14 @@ from numpy.typing import NDArray
 
 from detector.augment import Placement, darknet_letterbox, letterbox, place_image
 from detector.augment.darknet import darknet_letterbox_size
+from detector.config import ModelConfig
 
-Fit = Literal["plain", "darknet"]
+Fit = Literal["plain", "darknet"] | int
+
+
+def fit_of(model: ModelConfig) -> Fit:
+    """How a network wants its images: one with a .cfg as darknet shows them."""
+    return "darknet" if model.cfg else model.shorter_side or "plain"
 
 
 def placement(height: int, width: int, canvas: tuple[int, int], fit: Fit) -> Placement:
@@ -24,8 +32,8 @@ def placement(height: int, width: int, canvas: tuple[int, int], fit: Fit) -> Pla
     "darknet" follows `correct_region_boxes`: the longer side fills the canvas, the other is cut to whole pixels, and
     the margin on either side is half of what is left, also where that is no whole number.
     """
-    if fit == "plain":
-        return letterbox(height, width, canvas)
+    if fit != "darknet":
+        return letterbox(height, width, canvas, 0 if fit == "plain" else fit)
     tall, wide = canvas
     drawn_h, drawn_w = darknet_letterbox_size(height, width, canvas)
     return Placement(drawn_h / tall, drawn_w / wide, (tall - drawn_h) / 2 / tall, (wide - drawn_w) / 2 / wide, False)

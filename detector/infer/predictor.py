@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from detector.augment import unplace_boxes
+from detector.augment import content_box, unplace_boxes
 from detector.config import DecodeConfig
 from detector.decode import check_decode
 from detector.decode.tables import walk_tables
-from detector.infer.canvas import Fit, placement
+from detector.infer.canvas import Fit, fit_of, placement
 from detector.infer.reading import Sight
 from detector.nms import greedy, related_nodes
 from detector.tree_softmax import tree_tables
@@ -47,23 +47,25 @@ class Predictor:
         """
         self.options = check_decode(options, len(run.tree))
         self.canvas: tuple[int, int] = run.experiment.model.canvas
-        self.fit: Fit = "darknet" if run.experiment.model.cfg else "plain"
+        self.fit: Fit = fit_of(run.experiment.model)
         self.tables = walk_tables(tree_tables(run.tree))
-        signature = [tf.TensorSpec([None, *self.canvas, 3], tf.float32)]
-        self._detect = tf.function(lambda images: run.detector.detect(images, options), input_signature=signature)
+        signature = [tf.TensorSpec([None, *self.canvas, 3], tf.float32), tf.TensorSpec([None, 4], tf.float32)]
+        self._detect = tf.function(
+            lambda images, content: run.detector.detect(images, options, content), input_signature=signature
+        )
 
     def __call__(self, sights: Sequence[Sight]) -> list[Found]:
         """What was found on each image, its boxes cut to the image."""
         if not sights:
             return []
-        boxes, nodes, scores, mask = (
-            part.numpy() for part in self._detect(tf.constant(np.stack([sight.canvas for sight in sights])))
-        )
+        places = [placement(sight.image.height, sight.image.width, self.canvas, self.fit) for sight in sights]
+        canvases = np.stack([sight.canvas for sight in sights])
+        found = self._detect(tf.constant(canvases), tf.constant(np.stack([content_box(place) for place in places])))
+        boxes, nodes, scores, mask = (part.numpy() for part in found)
         rows: list[Found] = []
-        for k, sight in enumerate(sights):
+        for k in range(len(sights)):
             keep = mask[k]
-            place = placement(sight.image.height, sight.image.width, self.canvas, self.fit)
-            here = np.clip(unplace_boxes(boxes[k][keep], place), 0, 1).astype(np.float32)
+            here = np.clip(unplace_boxes(boxes[k][keep], places[k]), 0, 1).astype(np.float32)
             related = related_nodes(nodes[k][keep], self.options.suppression, self.tables)
             # Once more: what lay in the letterbox's bands was cut off just now, so boxes came closer.
             rest = greedy(here, scores[k][keep], self.options.iou_threshold, related)

@@ -141,10 +141,8 @@ def tap_backbone(images: Any, config: ModelConfig, strides: tuple[int, ...]) -> 
     """
     backbone = BACKBONES[config.network]
     _check(config, backbone, strides)
-    options = {"alpha": config.width} if backbone.alpha else {}
-    build = getattr(keras.applications, config.network)
-    published = build(weights=None, include_top=False, input_shape=(None, None, 3), **options)
-    names = {layer.name: _own_name(layer, index) for index, layer in enumerate(published.layers)}
+    published = published_backbone(config)
+    names = own_names(published)
 
     def copy(layer: Any) -> Any:
         if layer.name not in names:  # an operation such as x + 3
@@ -164,6 +162,18 @@ def tap_backbone(images: Any, config: ModelConfig, strides: tuple[int, ...]) -> 
     scaled = ImageScaling(backbone.scaling, dtype="float32", name="image_scaling")(images)
     maps = keras.Model(made.inputs, ends, name="backbone")(scaled)
     return dict(zip(strides, maps, strict=True))
+
+
+def published_backbone(config: ModelConfig) -> Any:
+    """The network `config.network` as keras.applications builds it, without its top, with random weights."""
+    options = {"alpha": config.width} if BACKBONES[config.network].alpha else {}
+    build = getattr(keras.applications, config.network)
+    return build(weights=None, include_top=False, input_shape=(None, None, 3), **options)
+
+
+def own_names(published: Any) -> dict[str, str]:
+    """The names of its layers in our networks, by their own."""
+    return {layer.name: _own_name(layer, index) for index, layer in enumerate(published.layers)}
 
 
 def _check(config: ModelConfig, backbone: Backbone, strides: tuple[int, ...]) -> None:

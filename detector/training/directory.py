@@ -8,6 +8,7 @@ RUN/metrics.jsonl        one line per logged step
 RUN/evaluations.jsonl    one line per evaluation while training and data set
 RUN/tensorboard/         metrics for TensorBoard
 RUN/checkpoints/         see detector/checkpoint.py
+RUN/.lock                while a process trains in it
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from detector.config import Experiment, load_config
 from detector.dataset import Dataset
 from detector.run import write_tree
 from detector.training.counting import count_training_nodes
+from detector.training.lock import LOCK
 from schemas.errors import CheckpointError, OutputError
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
@@ -38,7 +40,8 @@ def check_run(experiment: Experiment, tree: WordTree, out: Path) -> str:
     """
     path = out / "config.json"
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "tree").exists():
+        filled = out.exists() and (not out.is_dir() or any(each.name != LOCK for each in out.iterdir()))
+        if filled and not (out / "tree").exists():
             raise OutputError(f"{out} is not empty and holds no run; choose another --out")
         return "a new run"
     found = same_place(load_config(str(path)), experiment)

@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from detector.checkpoint import BEST, CheckpointInfo, read_info, save_checkpoint
+from detector.config import Experiment
 from detector.dataset import Dataset
+from detector.metrics.groups import group_of, split_of
 from detector.run import Run, read_training_nodes
+from detector.training.counting import count_training_nodes
 from detector.training.directory import drop_rows_after
 from detector.training.step import Trainer
 from schemas.errors import ConfigError
+from wordtree.suggestions import did_you_mean
+from wordtree.tree import WordTree
 
 Log = Callable[[str], None]
 FILE = "evaluations.jsonl"
@@ -129,6 +134,52 @@ def check_plan(plan: EvaluationPlan, every: int) -> None:
     names = [Path(dataset.path).name for dataset in plan.datasets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"--eval: two datasets are called {twice[0]!r}; evaluate one of them afterwards")
+
+
+def check_metric(plan: EvaluationPlan, experiment: Experiment, tree: WordTree, datasets: Sequence[Dataset]) -> None:
+    """Refuse a metric that no evaluation on the way has, or has for no class of a set.
+
+    Args:
+        plan: its metric and sets.
+        experiment: its architecture.
+        tree: the classes.
+        datasets: of the training: they decide which classes are boxed.
+
+    Raises:
+        ConfigError: naming the metrics that there are.
+    """
+    if not plan.metric or not plan.datasets:
+        return
+    known = known_metrics(experiment.model.architecture)
+    if plan.metric not in known:
+        raise ConfigError(
+            f"--best-metric {plan.metric}: no evaluation has it{did_you_mean(plan.metric, known)}; there are "
+            f"{', '.join(known)}"
+        )
+    part = plan.metric.partition("_")[2]
+    if part not in ("boxed", "unboxed", "unboxed_near", "unboxed_far"):
+        return
+    counts = count_training_nodes(datasets)
+    for dataset in plan.datasets:
+        nodes = dataset.nodes(tree).values()
+        groups = {group_of(node, counts["boxes"], counts["labels"], tree) for node in nodes}
+        splits = {split_of(node, counts["boxes"], tree).replace("unseen", "unboxed") for node in nodes}
+        if part not in groups | splits:
+            raise ConfigError(
+                f"--best-metric {plan.metric}: {dataset.path} has no class of that kind; its classes are "
+                f"{', '.join(sorted(groups))} ones"
+            )
+
+
+def known_metrics(architecture: str) -> list[str]:
+    """The keys of a summary of an evaluation on the way that can choose the best."""
+    if architecture == "classifier":
+        return ["top1", "top5", "top1_classes", "top5_classes", "hF"]
+    from detector.measure import ROW_FIGURES, summary
+
+    told = [name for name in ROW_FIGURES if name.startswith(("AP", "recall", "CorLoc"))]
+    keys = summary([{"truths": 0, **dict.fromkeys(told)}], {})
+    return [key for key in keys if not key.startswith("classes_")]
 
 
 def evaluate_run(run: Run, dataset: Dataset, batch_size: int) -> dict[str, Any]:

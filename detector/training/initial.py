@@ -1,4 +1,4 @@
-"""Weights to begin with: of another run, or of a darknet .weights file.
+"""Weights to begin with: of another run, of a darknet .weights file, or of a file of Keras's weights.
 
 A variable is restored where name and shape agree. The head's rows of classes are copied by wnid, node by node, so a
 network that was trained on one tree begins on another with everything that both know. What the network's body lacks is
@@ -19,6 +19,8 @@ import numpy as np
 from detector.checkpoint import open_variables, variable_shapes
 from detector.config import load_config
 from detector.run import find_checkpoint, split_run_path, weights_section
+from detector.training.keras_file import is_keras_file
+from detector.training.keras_weights import read_backbone
 from schemas.errors import ConfigError, InputError
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
@@ -72,7 +74,8 @@ def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> 
 
     Args:
         detector: its `model` and `tree`.
-        source: a run directory, `RUN@best`, or a darknet .weights file whose layers are those of the network.
+        source: a run directory, `RUN@best`, a darknet .weights file whose layers are those of the network, or a file of
+            Keras (.weights.h5, .keras, .h5) for a network of keras.applications.
         allow_partial: gaps in the body of the network stay as they were initialised.
         log: told what was restored and what not.
 
@@ -86,10 +89,12 @@ def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> 
         restored = _from_run(detector, source, commit=False)
         refuse_gaps(restored, source, allow_partial)
         _from_run(detector, source, commit=True)
+    elif is_keras_file(source):
+        restored = _from_keras(detector, source, allow_partial)
     elif Path(source).is_file():
         restored = _from_darknet(detector, source, allow_partial)
     else:
-        raise InputError(f"--init {source}: no such run directory or .weights file")
+        raise InputError(f"--init {source}: no such run directory, .weights file or weights file of Keras")
     log(f"initial weights from {source}")
     for line in restored.table():
         log(line)
@@ -183,6 +188,25 @@ def _restore_one(
         restored.rows[path] = (len(rows[1]), shape[axis])
         if commit:
             weight.assign(new)
+
+
+def _from_keras(detector: Any, source: str, allow_partial: bool) -> Restored:
+    """The body alone: a head of this detector is in no such file."""
+    file = read_backbone(source, detector.experiment.model)
+    restored, taken = Restored(unused=file.unused), []
+    for weight in detector.model.weights:
+        path, shape = weight.path, tuple(weight.shape)
+        if path not in file.arrays:
+            restored.missing.append(path)
+        elif file.arrays[path].shape != shape:
+            restored.mismatched[path] = (file.arrays[path].shape, shape)
+        else:
+            restored.whole.append(path)
+            taken.append(weight)
+    refuse_gaps(restored, source, allow_partial)
+    for weight in taken:
+        weight.assign(file.arrays[weight.path])
+    return restored
 
 
 def _from_darknet(detector: Any, source: str, allow_partial: bool) -> Restored:

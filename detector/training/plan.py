@@ -1,41 +1,15 @@
-"""What a run will cost, before it begins: passes over the data, parameters, memory; and what looks odd.
+"""What a run will do, before it begins: how a batch is filled, passes over the data, the schedule in words.
 
-The memory is an estimate: what must be held at once if nothing is shared and nothing is copied.
+`detector.training.memory` estimates what it holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import Any
 
 from detector.config import Experiment
 from detector.dataset import Dataset
 from detector.training.schedule import peak_rate
-
-SLOTS = {"sgd": 1, "adamw": 2}  # variables of the optimizer per weight
-BYTES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes.
-
-    Attributes:
-        weights: and their averages.
-        optimizer: gradients and the optimizer's own variables.
-        activations: outputs of the layers for one part of a batch at the largest input.
-    """
-
-    weights: int
-    optimizer: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.optimizer + self.activations
 
 
 def mix_line(experiment: Experiment, datasets: Sequence[Dataset]) -> str:
@@ -82,44 +56,3 @@ def recipe_lines(experiment: Experiment, datasets: Sequence[Dataset]) -> list[st
             f"  size: {', '.join(map(str, config.multi_scale))}, a new one every {config.multi_scale_every} steps"
         )
     return lines
-
-
-def memory_estimate(experiment: Experiment, model: Any) -> Memory:
-    """Of one training step.
-
-    Args:
-        experiment: batch, parts, precision, optimizer.
-        model: Keras model with a free or fixed size of input.
-    """
-    config = experiment.train
-    weights = 4 * model.count_params()
-    trained = 4 * sum(prod(weight.shape) for weight in model.trainable_weights)
-    height, width = (max([side, *config.multi_scale]) for side in experiment.model.canvas)
-    part = config.batch_size // config.subdivisions
-    numbers = sum(prod(shape) for shape in layer_shapes(model, (part, height, width, 3)))
-    return Memory(
-        weights=weights * (2 if config.ema else 1),
-        optimizer=trained * (1 + SLOTS[config.optimizer]),
-        activations=numbers * BYTES[config.precision],
-    )
-
-
-def layer_shapes(model: Any, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The shapes of all outputs of the layers for images of `shape`, the images' own first."""
-    import keras
-
-    inner = keras.Model(model.inputs, [layer.output for layer in model.layers if not isinstance(layer.output, list)])
-    outputs = inner.compute_output_spec(keras.KerasTensor(shape))
-    return [tuple(output.shape) for output in outputs]
-
-
-def memory_line(memory: Memory) -> str:
-    """For the plan."""
-
-    def mega(count: int) -> str:
-        return f"{count / 2**20:,.0f} MiB"
-
-    return (
-        f"  memory: about {mega(memory.total)}: weights {mega(memory.weights)}, optimizer and gradients "
-        f"{mega(memory.optimizer)}, activations {mega(memory.activations)}"
-    )

@@ -219,7 +219,7 @@ class Trainer:
             return None if field is None else tf.TensorSpec([size, *field.shape[1:]], field.dtype)
 
         part = tf.function(self._part).get_concrete_function(Batch(*map(spec, batch)), tf.TensorSpec([], before.dtype))
-        names = sorted(part.structured_outputs[0])
+        names = list(part.structured_outputs[0])
 
         def body(number: Any, gradients: list[Any], terms: list[Any]) -> tuple[Any, list[Any], list[Any]]:
             found, added = part(with_shape(cut(number * size), size), before + (number + 1) * size * self.replicas)

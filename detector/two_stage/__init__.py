@@ -10,6 +10,7 @@ sampling.py      a random and balanced few of them, the same for the same image 
 proposals.py     likely boxes of the first stage, without their doubles
 crop.py          the features inside a box, bilinear, at a fixed size
 dilation.py      a network at a smaller stride than it was published for
+normalisation.py batch normalisation in one pass
 backbone.py      a network cut in two: before and after the proposals
 stage.py         a network as one layer of another
 heads.py         proposals from features, vectors from crops

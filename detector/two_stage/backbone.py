@@ -25,6 +25,7 @@ from detector.networks.build import build_layers, check_network
 from detector.networks.layers import Conv
 from detector.networks.published import strides, trunk_layers
 from detector.two_stage.dilation import dilated, layers_before, published_strides
+from detector.two_stage.fields import first_field
 from detector.two_stage.stage import StageLayer
 from schemas.errors import ConfigError
 
@@ -38,11 +39,13 @@ class CutBackbone(NamedTuple):
         features: [B, H, W, C] the last map of the first stage.
         stride: pixels a cell of it.
         rest: crops [B, s, s, C] to the network's last map, or None where the second stage is made of dense layers.
+        middle: where in its cell the receptive field has its middle, in cells: see `detector.two_stage.fields`.
     """
 
     features: Any
     stride: int
     rest: Any
+    middle: float = 0.5
 
 
 def cut_backbone(images: Any, model: ModelConfig, settings: TwoStageConfig) -> CutBackbone:
@@ -117,7 +120,8 @@ def _from_applications(images: Any, model: ModelConfig, settings: TwoStageConfig
             )
     early = {name for name, (_, stride) in published.items() if stride <= settings.frozen_stride}
     _freeze([first, rest], early, settings.frozen_norm)
-    return CutBackbone(StageLayer(first, name="backbone")(scaled), model.output_stride, rest)
+    features = StageLayer(first, name="backbone")(scaled)
+    return CutBackbone(features, model.output_stride, rest, first_field(first) / model.output_stride)
 
 
 def last_bottleneck(model: Any, tap: str, stride: int, strides: dict[str, tuple[int, int]]) -> Any:

@@ -21,7 +21,9 @@ import tensorflow as tf
 Method = Literal["op", "matmul"]
 
 
-def crop_and_resize(features: tf.Tensor, boxes: tf.Tensor, size: int, method: Method = "op") -> tf.Tensor:
+def crop_and_resize(
+    features: tf.Tensor, boxes: tf.Tensor, size: int, method: Method = "op", middle: float = 0.5
+) -> tf.Tensor:
     """Crops [B, R, s, s, C] of features [B, H, W, C].
 
     Args:
@@ -30,16 +32,17 @@ def crop_and_resize(features: tf.Tensor, boxes: tf.Tensor, size: int, method: Me
         size: s.
         method: "op" is TensorFlow's operation, in float32; "matmul" two products of matrices, for devices without that
             operation. The numbers are the same up to rounding.
+        middle: what a cell stands for is here, in cells from its edge, 0 to 1: see `detector.two_stage.fields`.
     """
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
     if method == "matmul":
-        return _by_products(features, boxes, size)
+        return _by_products(features, boxes, size, middle)
     shape, boxes_shape = tf.shape(features), tf.shape(boxes)
     padded = tf.pad(tf.cast(features, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     cells = tf.cast(tf.stack([shape[1], shape[2], shape[1], shape[2]]), tf.float32)
     half_bin = (boxes[..., 2:] - boxes[..., :2]) * (0.5 / size)
     ends = boxes + tf.concat([half_bin, -half_bin], axis=-1)  # the middles of the first and the last bin
-    moved = (ends * cells + 0.5) / (cells + 1)  # cell i of the map is cell i + 1 of the padded one, of H + 2
+    moved = (ends * cells + 1 - middle) / (cells + 1)  # cell i of the map is cell i + 1 of the padded one, of H + 2
     crops = tf.image.crop_and_resize(
         padded,
         tf.reshape(tf.clip_by_value(moved, 0.0, 1.0), [-1, 4]),
@@ -50,19 +53,19 @@ def crop_and_resize(features: tf.Tensor, boxes: tf.Tensor, size: int, method: Me
     return tf.cast(crops, features.dtype)
 
 
-def _by_products(features: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
+def _by_products(features: tf.Tensor, boxes: tf.Tensor, size: int, middle: float) -> tf.Tensor:
     shape = tf.shape(features)
-    rows = _weights(boxes[..., 0], boxes[..., 2], shape[1], size)
-    columns = _weights(boxes[..., 1], boxes[..., 3], shape[2], size)
+    rows = _weights(boxes[..., 0], boxes[..., 2], shape[1], size, middle)
+    columns = _weights(boxes[..., 1], boxes[..., 3], shape[2], size, middle)
     half = tf.einsum("brsh,bhwc->brswc", tf.cast(rows, features.dtype), features)
     return tf.einsum("brtw,brswc->brstc", tf.cast(columns, features.dtype), half)
 
 
-def _weights(low: tf.Tensor, high: tf.Tensor, cells: tf.Tensor, size: int) -> tf.Tensor:
+def _weights(low: tf.Tensor, high: tf.Tensor, cells: tf.Tensor, size: int, middle: float) -> tf.Tensor:
     """f32[B, R, s, cells]: how much of each cell the points of one axis take; two of them are not 0."""
     count = tf.cast(cells, tf.float32)
     bins = (tf.range(size, dtype=tf.float32) + 0.5) / size
-    points = (low[..., None] + bins * (high - low)[..., None]) * count - 0.5
+    points = (low[..., None] + bins * (high - low)[..., None]) * count - middle
     points = tf.clip_by_value(points, 0.0, count - 1)
     return tf.maximum(1 - tf.abs(points[..., None] - tf.range(count)), 0.0)
 
@@ -74,17 +77,17 @@ class CropLayer(keras.layers.Layer):
     Args:
         size: s.
         pool: side of the windows of max-pooling; 1: none.
-        method: see `crop_and_resize`.
+        method, middle: see `crop_and_resize`.
         **options: of every Keras layer.
     """
 
-    def __init__(self, size: int, pool: int = 2, method: Method = "op", **options: Any) -> None:
+    def __init__(self, size: int, pool: int = 2, method: Method = "op", middle: float = 0.5, **options: Any) -> None:
         super().__init__(**options)
-        self.size, self.pool, self.method = size, pool, method
+        self.size, self.pool, self.method, self.middle = size, pool, method, middle
 
     def call(self, features: Any, boxes: Any) -> Any:
         """Crops of all boxes of all images, one after another."""
-        crops = crop_and_resize(features, boxes, self.size, self.method)
+        crops = crop_and_resize(features, boxes, self.size, self.method, self.middle)
         crops = tf.reshape(crops, [-1, self.size, self.size, features.shape[-1]])
         return tf.nn.max_pool2d(crops, self.pool, self.pool, "VALID") if self.pool > 1 else crops
 
@@ -96,7 +99,8 @@ class CropLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
-        return {**super().get_config(), "size": self.size, "pool": self.pool, "method": self.method}
+        settings = {"size": self.size, "pool": self.pool, "method": self.method, "middle": self.middle}
+        return {**super().get_config(), **settings}
 
 
 @keras.saving.register_keras_serializable("wordtree")

@@ -6,7 +6,7 @@ proposals, which are what the rules of `detector.weak` choose among. So one batc
 As slots (`detector.region.slots.Predictions`) RoIs can be decoded, scored and supervised by labels like the slots of a
 one-stage head.
 
-Shape shorthand: B images, P proposals, M truths, R RoIs, K positive RoIs at most.
+Shape shorthand: B images, S anchors, P proposals, M truths, R RoIs, K positive RoIs at most.
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
@@ -54,9 +54,9 @@ def ignore_mask(batch: Batch) -> tf.Tensor:
     return batch.box_mask & (batch.nodes < 0) & batch.has_boxes[:, None]
 
 
-def candidate_count(proposals: int, truths: int, add_truths: bool) -> int:
-    """Rows among which `choose_rois` chooses, and draws that it needs an image."""
-    return proposals + (truths if add_truths else 0)
+def draw_count(anchors: tf.Tensor, truths: int, add_truths: bool) -> tf.Tensor:
+    """Draws that `choose_rois` needs an image."""
+    return anchors + (truths if add_truths else 0)
 
 
 def choose_rois(
@@ -74,7 +74,8 @@ def choose_rois(
     Args:
         proposals: of the first stage.
         batch: truths, and which images have them.
-        drawn: f32[B, candidates] in [0, 1), see `sampling.draws`.
+        drawn: f32[B, S or S + M] in [0, 1), see `sampling.draws`: of each anchor, and of each truth. A proposal's is
+            that of its anchor: two that are about as likely change ranks by rounding, which changes no draw.
         size: R.
         share: of the positive ones at most.
         threshold: an overlap (IoU) from here on makes an object, below it background.
@@ -82,7 +83,10 @@ def choose_rois(
     """
     truths = truth_mask(batch)
     boxes, mask = proposals.boxes, proposals.mask
+    by_anchor = drawn
+    drawn = tf.gather(by_anchor, proposals.anchors, batch_dims=1)
     if add_truths:
+        drawn = tf.concat([drawn, by_anchor[:, -int(batch.boxes.shape[1]) :]], axis=1)
         boxes = tf.concat([boxes, tf.where(truths[..., None], batch.boxes, 0.0)], axis=1)
         mask = tf.concat([mask, truths], axis=1)
     matches = match(
@@ -122,15 +126,16 @@ def roi_slots(boxes: tf.Tensor, rois: tf.Tensor, entries: tf.Tensor, classes: Cl
     """RoIs as slots, in their order.
 
     Args:
-        boxes: f32[B, R, 4] what each slot's box is said to be: the RoI, or the box that the second stage makes of it.
-        rois: f32[B, R, 4] as they were cropped; empty ones are never objects.
+        boxes: f32[B, R, 4] what each slot's box is said to be: the RoI, or the box that the second stage makes of it,
+            cut to the picture.
+        rois: f32[B, R, 4] as they were cropped. Where either is empty there is never an object.
         entries: f32[B, R, 5] codes x, y, w, h, and objectness.
         classes: of the RoIs.
     """
     return Predictions(
         offsets=entries[..., 0:2],
         sizes=entries[..., 2:4],
-        object_logits=tf.where(filled(rois), entries[..., 4], NEVER),
+        object_logits=tf.where(filled(rois) & filled(boxes), entries[..., 4], NEVER),
         boxes=boxes,
         classes=classes,
         priors=tf.zeros([1, 2]),

@@ -8,21 +8,37 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from detector.checkpoint import list_checkpoints
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig, TwoStageConfig
 from detector.run import write_tree
 from tests.detector.conftest import COARSE, FINE, detection_record, label_record, write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def small_experiment(**train):
-    """YOLO9000 in small, on boxes and labels, with every part of the state."""
+YOLO9000 = ModelConfig(input_size=32, width=0.125, stages=3, output_stride=4, anchors=((0.4, 0.4),))
+FASTER_RCNN = ModelConfig(
+    architecture="faster_rcnn",
+    input_size=32,
+    width=0.125,
+    stages=5,
+    output_stride=4,
+    anchors=((0.4, 0.4), (0.7, 0.4)),
+)
+MODELS = {"yolo9000": YOLO9000, "faster_rcnn": FASTER_RCNN}
+
+
+def small_experiment(architecture="yolo9000", model=None, two_stage=None, **train):
+    """A detector in small, on boxes and labels, with every part of the state.
+
+    Faster R-CNN's second stage is the rest of its network, with batch normalisations of its own.
+    """
     options = {
         "steps": 6,
         "batch_size": 8,
@@ -35,12 +51,14 @@ def small_experiment(**train):
         "log_every": 1,
         "checkpoint_every": 2,
     }
+    stages = {"cut": 8, "rpn_width": 16, "proposals": 12, "candidates": 64, "anchor_batch": 32, "roi_batch": 8}
     return Experiment(
         name="small",
-        model=ModelConfig(input_size=32, width=0.125, stages=3, output_stride=4, anchors=((0.4, 0.4),)),
+        model=replace(MODELS[architecture], **(model or {})),
         loss=LossConfig(weak="paper", prior_images=16),
         augment=AugmentConfig(scale=1.2, shift=1.0, hue=0.1, saturation=1.5, exposure=1.5),
         train=TrainConfig(**(options | train)),
+        two_stage=TwoStageConfig(**(stages | {"cross_boundary": True, "crop": 4} | (two_stage or {}))),
     )
 
 
@@ -82,11 +100,11 @@ def free_ports(count):
 class Runs:
     """`wordtree train` on one experiment and its data, again and again."""
 
-    def __init__(self, folder, experiment, datasets, tree):
+    def __init__(self, folder, experiment, datasets, tree, *words):
         self.folder = folder
         (folder / "experiment.json").write_text(experiment.to_json())
         write_tree(tree, folder / "tree")
-        self.words = [folder / "experiment.json", "--data", *datasets, "--tree", folder / "tree"]
+        self.words = [folder / "experiment.json", "--data", *datasets, "--tree", folder / "tree", *words]
 
     def start(self, out, *words, **environment):
         """One process."""
@@ -126,9 +144,12 @@ def finish(processes, status=0):
     return texts
 
 
-def state(run):
-    """Everything in the last checkpoint, by name."""
-    with np.load(list_checkpoints(run / "checkpoints")[-1] / "variables.npz") as file:
+def state(run, step=None):
+    """Everything in the last checkpoint, or in that of a step, by name."""
+    paths = list_checkpoints(run / "checkpoints")
+    path = paths[-1] if step is None else run / "checkpoints" / f"step-{step:08d}"
+    assert path in paths
+    with np.load(path / "variables.npz") as file:
         return {name: file[name] for name in file.files}
 
 
@@ -137,18 +158,21 @@ def rows(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_close_runs(one, two, tolerance=1e-5):
-    """The same losses, weights and averages, to `tolerance`, relative above 1.
+def assert_close_rows(expected, found, tolerance=1e-5):
+    """The same losses, to `tolerance`, relative above 1; the norm of the gradient to 1e-3.
 
-    Gradients and momentum to 1e-3: where rounding turns the sign of one activation or the choice of one max-pool, the
-    loss is the same but what flows below it is not.
+    Where rounding turns the sign of one activation or the choice of one max-pool, the loss is the same but what flows
+    below it is not.
     """
-    for first, second in zip(rows(one), rows(two), strict=True):
+    for first, second in zip(expected, found, strict=True):
         assert first.keys() == second.keys()
         for key, value in first.items():
             limit = 1e-3 if key == "gradient_norm" else tolerance
             np.testing.assert_allclose(second[key], value, rtol=limit, atol=limit, err_msg=f"{key} {first}")
-    expected, found = state(one), state(two)
+
+
+def assert_close_states(expected, found, tolerance=1e-5):
+    """The same weights and averages, to `tolerance`, relative above 1; momentum to 1e-3, for the same reason."""
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         limit = 1e-3 if name.startswith("optimizer/") else tolerance

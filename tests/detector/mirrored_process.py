@@ -17,6 +17,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 tf.config.experimental.enable_op_determinism()
 
 from detector.api import Batch  # noqa: E402
+from detector.cluster.batch_norm import synchronise  # noqa: E402
 from detector.cluster.shares import offsets_of  # noqa: E402
 from detector.cluster.strategy import open_cluster  # noqa: E402
 from detector.cluster.trainer import ClusterTrainer  # noqa: E402
@@ -48,23 +49,29 @@ def start_equal(one, two):
             variable.assign(np.asarray(one.variables()[name]))
 
 
-def compare(config, tolerance=1e-5, steps=3, order=worker_order):
-    """Train both, and compare terms, weights, optimizer and averages; the devices must agree to the bit."""
+def compare(config, tolerance=1e-5, steps=3, synced=False, flow=0.0):
+    """Train both, and compare terms, weights, optimizer and averages; the devices must agree to the bit.
+
+    `synced`: the one device computes its statistics as several would. `flow`: a wider tolerance for gradients and
+    momentum, which a rectifier at 0 turns where the loss does not notice.
+    """
     one, two = Trainer(config, TREE), ClusterTrainer(config, TREE, cluster=cluster)
+    if synced:
+        synchronise(one.model)
     start_equal(one, two)
     for number in range(steps):
         batch = real_batch(config, number) if step_module.build_detector is not Stub else stub_batch(8, seed=number)
         expected = one.train_step(batch, number)
-        found = two.train_step(order(batch, config.train), number)
+        found = two.train_step(worker_order(batch, config.train), number)
         assert expected.keys() == found.keys()
         for name, value in expected.items():
-            np.testing.assert_allclose(found[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+            limit = max(tolerance, flow if name == "gradient_norm" else 0)
+            np.testing.assert_allclose(found[name], value, rtol=limit, atol=limit, err_msg=name)
     for name, variable in two.variables().items():
         here = copies(variable)
         np.testing.assert_array_equal(here[0], here[1], err_msg=name)
-        np.testing.assert_allclose(
-            here[0], np.asarray(one.variables()[name]), rtol=tolerance, atol=tolerance, err_msg=name
-        )
+        limit = max(tolerance, flow if name.startswith("optimizer/") else 0)
+        np.testing.assert_allclose(here[0], np.asarray(one.variables()[name]), rtol=limit, atol=limit, err_msg=name)
     return one, two
 
 
@@ -179,10 +186,55 @@ def real():
     compare(small_experiment(subdivisions=2), tolerance=5e-5)
 
 
+def faster():
+    """Faster R-CNN in small, with normalisations in both stages, in parts."""
+    compare(small_experiment("faster_rcnn", subdivisions=2), tolerance=5e-5, steps=2, flow=1e-3)
+
+
+def faster_half():
+    """In bfloat16: the loss as on one device to its precision, the weights in float32, and alike on all devices."""
+    import keras
+
+    small = small_experiment("faster_rcnn", precision="mixed_bfloat16", ema=0.0)
+    compare(small, tolerance=0.1, steps=1, synced=True)
+    keras.mixed_precision.set_dtype_policy("float32")
+
+
+NESTED = {"network": "MobileNet", "width": 0.25, "stages": 6, "output_stride": 16}
+
+
+def nested():
+    """Keras's own normalisations, in networks that are layers of the detector.
+
+    With Keras's own moments on the one device the gradients differ by 1e-4 of themselves, so it takes ours.
+    """
+    config = small_experiment("faster_rcnn", model=NESTED, two_stage={"cut": 16}, ema=0.0)
+    compare(config, tolerance=5e-5, steps=2, synced=True, flow=1e-3)
+
+
+def frozen():
+    """Frozen normalisations say nothing to the other replicas, and keep their statistics to the bit."""
+    settings = {"cut": 16, "frozen_norm": True, "frozen_stride": 4}
+    config = small_experiment("faster_rcnn", model=NESTED, two_stage=settings, subdivisions=2, ema=0.0)
+    two = ClusterTrainer(config, TREE, cluster=cluster)
+    assert not two.talking
+    assert any(weight.path.endswith("kernel") for weight in two.model.non_trainable_variables)
+    before = {name: np.asarray(value) for name, value in two.variables().items()}
+    two.train_step(worker_order(real_batch(config, 0), config.train), 0)
+    kept = {f"model/{weight.path}" for weight in two.model.non_trainable_variables}
+    for name, variable in two.variables().items():
+        here = copies(variable)
+        np.testing.assert_array_equal(here[0], here[1], err_msg=name)
+        if name in kept:
+            np.testing.assert_array_equal(here[0], before[name], err_msg=name)
+
+
+REAL = (real, faster, faster_half, nested, frozen)
+
 if __name__ == "__main__":
     step_module.build_detector = Stub
     for name in sys.argv[1:]:
-        if name == "real":
+        if globals()[name] in REAL:
             from detector.architectures import build_detector
 
             step_module.build_detector = build_detector

@@ -49,6 +49,30 @@ def test_shapes_come_from_boxed_sets_alone(detection_set, label_set):
         box_shapes([open_dataset(str(label_set))])
 
 
+def test_shapes_are_those_on_the_canvas(detection_set):
+    dataset = open_dataset(str(detection_set))
+    for canvas, shorter in (((240, 320), 0), ((64, 32), 0), ((512, 512), 100)):
+        expected = []
+        for row in range(len(dataset)):
+            record = dataset.record(row)
+            scale = min(canvas[0] / record.height, canvas[1] / record.width)  # canvas pixels a pixel
+            if shorter:
+                scale = min(scale, shorter / min(record.height, record.width))
+            for annotation in record.boxes:
+                pixels = annotation.box.width * record.width * scale, annotation.box.height * record.height * scale
+                if not annotation.is_crowd:
+                    expected.append((pixels[0] / canvas[1], pixels[1] / canvas[0]))
+        np.testing.assert_allclose(box_shapes([dataset], canvas, shorter), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("canvas", ["320", "0x4", "320x-1", "axb", "320x240x3"])
+def test_a_canvas_has_two_sides(detection_set, canvas, capsys):
+    from wordtree.command import main
+
+    assert main(["anchors", str(detection_set), "--canvas", canvas]) == 2
+    assert "expected WIDTHxHEIGHT" in capsys.readouterr().err
+
+
 def test_command_prints_priors_as_json(detection_set, capsys):
     from wordtree.command import main
 

@@ -12,19 +12,22 @@ tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
-from detector.cluster.batch_norm import replicas_batch_norm, synchronise  # noqa: E402
+from detector.architectures import build_detector  # noqa: E402
+from detector.cluster.batch_norm import moving_normalisations, replicas_batch_norm, synchronise  # noqa: E402
 from detector.cluster.description import describe_cluster, expand_counts, expand_hosts  # noqa: E402
 from detector.cluster.host_stream import HostStream  # noqa: E402
 from detector.cluster.lost import WorkerLostError, watch  # noqa: E402
 from detector.cluster.shares import offsets_of  # noqa: E402
-from detector.cluster.strategy import Cluster, open_cluster  # noqa: E402
+from detector.cluster.strategy import Cluster, expected_replicas, open_cluster  # noqa: E402
 from detector.config import AugmentConfig, DataConfig, TrainConfig  # noqa: E402
 from detector.darknet.normalisation import DarknetNormalization  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.input import JointStream  # noqa: E402
 from detector.training.directory import begin_run, check_run  # noqa: E402
 from detector.training.schedule import learning_rate  # noqa: E402
+from detector.two_stage.stage import StageLayer  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
+from tests.detector.cluster_runs import small_experiment  # noqa: E402
 from tests.detector.train_stub import stub_experiment  # noqa: E402
 
 
@@ -138,6 +141,15 @@ def test_the_image_that_a_worker_cannot_decode_is_named(make_dataset, detection_
     assert any(re.match(rf"image '{records[2].image_id}' \(", text) for text in found)
 
 
+def test_how_many_replicas_a_dry_run_expects():
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    both = tf_config({"worker": ["a:1", "b:2"]}, "worker", 1)
+    assert expected_replicas("one") == expected_replicas("tpu") == 1
+    assert expected_replicas("mirrored") == gpus or len(tf.config.list_logical_devices("CPU"))
+    assert expected_replicas("multiworker", both) == 2 * max(gpus, 1)
+    assert expected_replicas("multiworker", {}) == max(gpus, 1)
+
+
 def test_a_lost_worker_is_told_from_other_errors():
     text = "Collective ops is aborted by: unhealthy:\n/job:worker/replica:0/task:3\n/job:worker/task:1 [Op:f]"
     with (
@@ -178,13 +190,68 @@ def test_synchronised_statistics_of_one_replica_are_numpys(dtype):
     np.testing.assert_allclose(variance, rows.var(0, ddof=1), rtol=1e-5)
 
 
+def test_plain_ground_costs_no_digits():
+    """Thousands of equal numbers: a running sum in float32 would round always to the same side.
+
+    The running mean is 0, as in a first step.
+    """
+    x = np.full((8, 64, 64, 3), 0.3, np.float32)
+    x[:4] = (1.7, 0.9, 2.3)
+    _, mean, variance = replicas_batch_norm(tf.constant(x), np.ones(3), np.zeros(3), np.zeros(3, np.float32), 1e-5)
+    rows = x.astype(np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(mean, rows.mean(0), rtol=3e-6)
+    np.testing.assert_allclose(variance, rows.var(0, ddof=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (16, 6)])
+def test_keras_normalisations_have_the_same_statistics(shape):
+    """Mean and variance of NumPy in float64, far from 0 too, where the mean of squares less a square loses digits."""
+    x = (np.random.default_rng(1).normal(size=shape) * 0.1 + 30).astype(np.float32)
+    model = keras.Sequential([keras.Input(shape[1:]), keras.layers.BatchNormalization(momentum=0.0)])
+    layer = model.layers[0]
+    layer.moving_mean.assign(np.full(6, 29.5))
+    assert synchronise(model) == 1
+    rows = x.astype(np.float64).reshape(-1, 6)
+    out = model(tf.constant(x), training=True)
+    expected = (x - rows.mean(0)) / np.sqrt(rows.var(0) + layer.epsilon)
+    np.testing.assert_allclose(out, expected, atol=1e-4)  # Keras multiplies x by the scale before it subtracts
+    np.testing.assert_allclose(layer.moving_mean, rows.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, rows.var(0), rtol=1e-4)
+
+
 def test_all_batch_normalisations_are_found():
+    """In models, and in layers that hold models; not the frozen ones."""
     images = keras.Input((8, 8, 3))
     inner = keras.Sequential([keras.layers.Conv2D(2, 1), keras.layers.BatchNormalization()])
-    model = keras.Model(images, DarknetNormalization()(inner(images)))
-    assert synchronise(model) == 2
+    crops = keras.Input((8, 8, 2))
+    deep, frozen = DarknetNormalization(), keras.layers.BatchNormalization(trainable=False)
+    stage = StageLayer(keras.Model(crops, frozen(deep(crops))))
+    model = keras.Model(images, DarknetNormalization()(stage(inner(images))))
+    assert synchronise(model) == 3
     assert inner.layers[-1].synchronized
-    assert model.layers[-1].batch_norm is replicas_batch_norm
+    assert not frozen.synchronized
+    assert model.layers[-1].batch_norm is deep.batch_norm is replicas_batch_norm
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ({}, {}),
+        ({"network": "MobileNet", "width": 0.25, "stages": 6, "output_stride": 16}, {"cut": 16}),
+        ({"network": "MobileNet", "width": 0.25, "stages": 6, "output_stride": 16}, {"cut": 16, "frozen_stride": 4}),
+        ({"network": "MobileNet", "width": 0.25, "stages": 6, "output_stride": 16}, {"cut": 16, "frozen_norm": True}),
+    ],
+    ids=["darknet19", "keras", "frozen early", "frozen norm"],
+)
+def test_the_normalisations_of_both_stages_of_faster_rcnn_are_found(model, settings, tree):
+    """As many as there are trained scales or shifts: a frozen one has none, and keeps its statistics."""
+    detector = build_detector(small_experiment("faster_rcnn", model=model, two_stage=settings), tree)
+    shifts = [weight.path for weight in detector.model.trainable_weights if weight.path.endswith("/beta")]
+    found = moving_normalisations(detector.model)
+    assert len({id(layer) for layer in found}) == len(found)
+    assert sorted(layer.beta.path for layer in found) == sorted(shifts)
+    assert bool(found) != settings.get("frozen_norm", False)
+    assert synchronise(detector.model) == len(found)
 
 
 def test_the_rate_grows_with_the_batch_where_its_batch_is_named():

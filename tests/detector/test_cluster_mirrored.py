@@ -17,7 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "parts",
-    [["stubs"], ["statistics_apart", "half_precision"], ["dropout", "broken_image", "signals"], ["real"]],
+    [
+        ["stubs"],
+        ["statistics_apart", "half_precision"],
+        ["dropout", "broken_image", "signals"],
+        ["real", "faster"],
+        ["nested"],
+        ["frozen", "faster_half"],
+    ],
     ids="-".join,
 )
 def test_two_devices_train_like_one(parts):

@@ -33,7 +33,7 @@ class Oracle:
     def __init__(self, records, nodes, *, shift=0.0, blind=()):
         self.records, self.nodes, self.shift, self.blind = iter(records), nodes, shift, blind
 
-    def score_nodes(self, images, nodes):
+    def score_nodes(self, images, nodes, content=None):
         def answers(images, nodes):
             boxes, scores = (
                 np.zeros((len(images), 2, 4), np.float32),
@@ -163,7 +163,7 @@ class Seer:
     def __init__(self, records, tree, names):
         self.records, self.tables, self.names, self.count = iter(records), tree_tables(tree), names, len(tree)
 
-    def predict(self, images, training):
+    def predict(self, images, training, content=None):
         def answers(images):
             boxes = np.zeros((len(images), 2, 4), np.float32)
             objectness = np.full((len(images), 2), -9.0, np.float32)
@@ -251,7 +251,7 @@ def test_a_detector_is_compiled_once_however_often_it_is_evaluated(fine_set, tre
     run.detector.records = iter([*run.detector.records] * 2)
     traces = []
     answer = run.detector.score_nodes
-    run.detector.score_nodes = lambda images, nodes: traces.append(1) or answer(images, nodes)
+    run.detector.score_nodes = lambda images, nodes, content: traces.append(1) or answer(images, nodes)
     first, second = (evaluate(run, dataset, log=quiet)["summary"] for _ in range(2))
     assert first == second
     assert len(traces) == 1
@@ -262,7 +262,7 @@ def test_suppression_keeps_what_a_slow_loop_keeps():
     low = rng.random((1, 40, 2)) * 0.6
     boxes = np.concatenate([low, low + 0.1 + rng.random((1, 40, 2)) * 0.3], axis=-1).astype(np.float32)
     scores = (rng.random((1, 40, 5)) * (rng.random((1, 40, 5)) < 0.5)).astype(np.float32)
-    detector = SimpleNamespace(score_nodes=lambda images, nodes: (tf.constant(boxes), tf.constant(scores)))
+    detector = SimpleNamespace(score_nodes=lambda images, nodes, content: (tf.constant(boxes), tf.constant(scores)))
     places = np.array([[1, 1, 0, 0]], np.float32)
     out = Scorer(detector, (0, 1, 2), (3, 4), False)(
         np.zeros((1, 8, 8, 3), np.float32), places, np.zeros((1, 0, 4), np.float32), np.zeros(1, np.int32)

@@ -294,11 +294,11 @@ def test_a_tflite_file_is_decoded_as_the_run_is(exported, run, tree, name):
 
 
 def test_the_integer_file_holds_integers_with_a_scale_for_each_channel(exported):
-    from detector.export.lite import _interpreter
+    from detector.export.lite_file import interpreter_of
     from detector.export.lite_model import quiet as no_chatter
 
     with no_chatter():
-        details = _interpreter(exported / FORMATS["tflite-int8"], 1).get_tensor_details()
+        details = interpreter_of(exported / FORMATS["tflite-int8"], 1).get_tensor_details()
     kinds = {detail["dtype"] for detail in details}
     assert np.float32 not in kinds
     assert np.int8 in kinds

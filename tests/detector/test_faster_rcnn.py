@@ -81,7 +81,7 @@ def build(config, seed=0):
 
 
 def rows(batch, first, last):
-    return Batch(*(field[first:last] for field in batch))
+    return Batch(*(None if field is None else field[first:last] for field in batch))
 
 
 def test_losses_are_of_each_image_alone():

@@ -174,6 +174,36 @@ def test_any_canvas_and_any_start_in_every_mode(detection_set, label_set, tree, 
                 np.testing.assert_array_equal(found[k], expected)
 
 
+@pytest.mark.parametrize("mode", [None, "zoom", "darknet"])
+def test_content_is_where_the_drawn_pixels_are_not_grey(make_dataset, tmp_path, detection_set, tree, mode):
+    """White pictures of all proportions, mirrored or not, on canvases of two sizes with a limit of the shorter side."""
+    dataset = open_dataset(str(detection_set))
+    records = []
+    for number, (width, height) in enumerate(((40, 30), (30, 40), (90, 20), (16, 70), (25, 25), (64, 36))):
+        buffer = BytesIO()
+        Image.new("RGB", (width, height), (255, 255, 255)).save(buffer, "PNG")
+        made = {"height": height, "width": width, "encoded": buffer.getvalue(), "image_id": str(number)}
+        records.append(dataset.record(0)._replace(**made))
+    path = make_dataset(tmp_path / "d", records, dataset.manifest.classes, has_boxes=True)
+    config = None if mode is None else AugmentConfig(mode=mode, scale=1.5, shift=1.0, jitter=0.2)
+    joint = JointStream(
+        [open_dataset(str(path))], tree, data=DataConfig(), augment=config, size=(32, 64), seed=3, shorter=24
+    )
+    for number, batch in enumerate(joint.batches(6, stop=2, size_at=lambda number: (64, 128) if number else (32, 64))):
+        height, width = (64, 128) if number else (32, 64)
+        assert batch.content.dtype == tf.float32
+        for k in range(6):
+            rows, columns = np.nonzero((batch.images[k].numpy() != 0.5).any(axis=2))
+            edges = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+            pixels = 2.01 if mode == "darknet" else 1.01  # darknet rounds the corner and the size down
+            np.testing.assert_allclose(batch.content[k] * [height, width, height, width], edges, atol=pixels)
+            if mode is None:  # the limit grows with the canvas
+                record = records[joint.locate(6 * number + k)[1]]
+                ratio = min(0.75 * height / min(record.height, record.width), height / record.height)
+                wanted = min(ratio, width / record.width) * np.array([record.height, record.width])
+                np.testing.assert_allclose(edges[2:] - edges[:2], wanted, atol=1.01)
+
+
 def test_one_number_is_the_width_and_keeps_the_proportion(detection_set, tree):
     def of(size):
         return JointStream([open_dataset(str(detection_set))], tree, data=DataConfig(), augment=None, size=size, seed=0)

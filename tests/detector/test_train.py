@@ -223,8 +223,19 @@ def test_an_evaluation_that_cannot_be_is_refused(stub, monkeypatch, detection_se
     with pytest.raises(ConfigError, match=r"--eval: two datasets are called 'fine'"):
         train(config, tree, datasets, tmp_path / "run", quiet, evaluation=EvaluationPlan([fine, fine]))
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ConfigError, match=r"--best-metric AP51: the evaluation of .*fine has AP50, mean"):
-        train(config, tree, datasets, tmp_path / "run", quiet, evaluation=EvaluationPlan([fine], "AP51"))
+    for metric, message in (
+        (
+            "AP51",
+            r"--best-metric AP51: no evaluation has it; did you mean .*'AP50'\?; there are AP, AP50, AP75, recall1",
+        ),
+        ("classes_boxed", r"no evaluation has it"),
+        ("corloc_unboxed_far", r"corloc_unboxed_far: .*fine has no class of that kind; its classes are untrained ones"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(config, tree, datasets, tmp_path / "run", quiet, evaluation=EvaluationPlan([fine], metric))
+    assert not (tmp_path / "run").exists()  # found before anything is trained
+    with pytest.raises(ConfigError, match=r"--best-metric AP75: the evaluation of .*fine has AP50, mean"):
+        train(config, tree, datasets, tmp_path / "run", quiet, evaluation=EvaluationPlan([fine], "AP75"))
 
 
 def test_a_checkpoint_is_opened_by_name(detection_set, fine_set, tree, tmp_path):

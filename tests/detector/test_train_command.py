@@ -6,17 +6,16 @@ import argparse
 import os
 import signal
 
-import keras
 import pytest
 
 tf = pytest.importorskip("tensorflow")
 
 from detector.cli_train import add_train  # noqa: E402
-from detector.config import Experiment, ModelConfig, TrainConfig  # noqa: E402
+from detector.config import Experiment, TrainConfig  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.run import write_tree  # noqa: E402
 from detector.training.counting import count_training_nodes, data_warnings  # noqa: E402
-from detector.training.plan import memory_estimate, passes  # noqa: E402
+from detector.training.plan import passes  # noqa: E402
 from schemas.arrow import AnnotationColumns  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
 from schemas.manifest import ClassEntry  # noqa: E402
@@ -75,6 +74,16 @@ def test_options_that_cannot_be_are_refused_before_work(command):
         command("--keep", -1)
     with pytest.raises(ConfigError, match=r"train.subdivisions is 3; expected a divisor of train.batch_size, 4"):
         command("--dry-run", "--set", "train.subdivisions=3")
+    with pytest.raises(ConfigError, match=r"--best-metric chooses among evaluations.*name their datasets with --eval"):
+        command("--best-metric", "AP75")
+
+
+def test_an_override_that_is_refused_is_named_alone(command):
+    wrong = ["--set", "train.log_every=2", "--set", "train.momentum=7", "--set", "train.steps=9"]
+    with pytest.raises(ConfigError, match=r"^--set train.momentum=7: train.momentum is 7.0; expected 0 to "):
+        command(*wrong)
+    with pytest.raises(ConfigError, match=r"^--set train.log_every=5: train.checkpoint_every is 4; expected"):
+        command("--set", "train.steps=9", "--set", "train.log_every=5")
 
 
 SILENT = ClassEntry(id=9, label="thing", wnid="n00000002", display_name="thing")
@@ -139,19 +148,3 @@ def test_the_plans_arithmetic_by_hand():
     experiment = Experiment(name="t", train=TrainConfig(steps=50, batch_size=10))
     assert passes(experiment, [boxed]) == {"boxed": 5.0}
     assert passes(experiment, [boxed, labelled]) == pytest.approx({"labels-only": 0.4, "boxed": 1.0})
-    images = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(images)
-    x = keras.layers.BatchNormalization()(x)
-    model = keras.Model(images, keras.layers.MaxPool2D(2)(x))
-    experiment = Experiment(
-        name="t",
-        model=ModelConfig(input_size=8),
-        train=TrainConfig(batch_size=6, subdivisions=3, optimizer="sgd", ema=0.9, multi_scale=(8, 16)),
-    )
-    memory = memory_estimate(experiment, model)
-    kernel, norm = 3 * 3 * 3 * 4, 4
-    assert memory.weights == 4 * (kernel + 4 * norm) * 2
-    assert memory.optimizer == 4 * (kernel + 2 * norm) * 2
-    pixels = 16 * 16 * 2
-    assert memory.activations == 4 * (pixels * (3 + 4 + 4) + pixels // 4 * 4)
-    assert memory.total == memory.weights + memory.optimizer + memory.activations

@@ -143,7 +143,9 @@ def test_a_darknet_file_gives_its_layers(tree, tmp_path):
 
 def test_no_such_source_is_named(tree, tmp_path):
     detector = build_detector(experiment(), tree)
-    with pytest.raises(InputError, match=r"--init .*nothing: no such run directory or .weights file"):
+    with pytest.raises(
+        InputError, match=r"--init .*nothing: no such run directory, .weights file or weights file of Keras"
+    ):
         initialise(detector, str(tmp_path / "nothing"), allow_partial=False, log=print)
     with pytest.raises(InputError, match=r"no config.json there"):
         initialise(detector, str(tmp_path), allow_partial=False, log=print)

@@ -67,6 +67,13 @@ def test_parts_add_up_to_the_mean_over_images_with_batch_normalisation_of_the_pa
     assert means["loss"] == pytest.approx(means["fit"] + means["seen"] + means["guide"])
 
 
+def test_parts_leave_the_terms_in_the_order_of_the_loss(tree):
+    whole, parts = (Trainer(stub_experiment(subdivisions=count), tree) for count in (1, 2))
+    batch = stub_batch(4)
+    names = ["fit", "seen", "guide", "loss", "gradient_norm"]
+    assert list(whole.train_step(batch, 0)) == list(parts.train_step(batch, 0)) == names
+
+
 def test_momentum_is_darknets_when_the_rate_changes():
     """v = m v + sum(delta) - decay B w; w += lr / B v: a loop over single numbers."""
     batch, momentum, decay = 16, 0.9, 0.05

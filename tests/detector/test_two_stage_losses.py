@@ -147,15 +147,40 @@ def test_sigmoid_probabilities_multiply_along_the_path():
     )
 
 
+def test_proposals_that_change_ranks_are_drawn_alike():
+    """Equal but for rounding: the same RoIs, whichever of two comes first."""
+    rng = np.random.default_rng(3)
+    corner = rng.uniform(0, 0.7, (1, 12, 2))
+    boxes = np.concatenate([corner, corner + 0.25], axis=-1).astype(np.float32)
+    scores = np.linspace(0.9, 0.1, 12, dtype=np.float32)[None]
+    batch = make_batch([[boxes[0, 3], boxes[0, 7]]], [[3, 4]], [True])
+    drawn = tf.constant(rng.random((1, 14)), tf.float32)
+    found = []
+    for order in (np.arange(12), np.array([1, 0, 2, 4, 3, 5, 6, 8, 7, 9, 11, 10])):
+        proposals = Proposals(
+            boxes=tf.constant(boxes[:, order]),
+            scores=tf.constant(scores),
+            mask=tf.ones([1, 12], tf.bool),
+            anchors=tf.constant(order[None].astype(np.int32)),
+        )
+        rois = choose_rois(proposals, batch, drawn, size=6, share=0.5, threshold=0.5, add_truths=True)
+        found.append([part.numpy() for part in rois])
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_rois_of_boxed_and_of_labelled_images():
     truth, crowd = [0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 1.0, 1.0]
     near, far, inside = [0.0, 0.0, 0.4, 0.3], [0.6, 0.0, 0.9, 0.3], [0.6, 0.6, 0.8, 0.8]
     row = [near, far, inside, [0.0, 0.6, 0.3, 0.9], [0.0] * 4]
     proposals = Proposals(
-        boxes=tf.constant([row, row]), scores=tf.zeros([2, 5]), mask=tf.constant([[True] * 4 + [False]] * 2)
+        boxes=tf.constant([row, row]),
+        scores=tf.zeros([2, 5]),
+        mask=tf.constant([[True] * 4 + [False]] * 2),
+        anchors=tf.constant([[2, 0, 3, 1, 4]] * 2),
     )
     batch = make_batch([[truth, crowd]] * 2, [[3, -1]] * 2, [True, False])
-    drawn = tf.constant([[0.1, 0.2, 0.9, 0.8, 0.7, 0.3, 0.6]] * 2)
+    drawn = tf.constant([[0.2, 0.8, 0.1, 0.9, 0.7, 0.3, 0.6]] * 2)  # of anchors, so .1, .2, .9, .8; and of truths
     rois = choose_rois(proposals, batch, drawn, size=8, share=0.5, threshold=0.5, add_truths=True)
     # Boxed: the truth itself (draw .3), what is near (.1), then background by its draws; not what lies in the crowd.
     np.testing.assert_allclose(rois.boxes[0, :4], [truth, near, row[3], far], atol=1e-6)

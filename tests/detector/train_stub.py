@@ -78,9 +78,10 @@ def stub_batch(numbers, seed=0):
         image_node_sign=tf.zeros([numbers, 1], tf.int8),
         image_node_weight=tf.zeros([numbers, 1]),
         source=tf.zeros([numbers], tf.int32),
+        content=tf.tile([[0.0, 0.0, 0.5, 1.0]], [numbers, 1]),
     )
 
 
 def first(batch, start, stop):
     """Some of the images of a batch."""
-    return type(batch)(*(field[start:stop] for field in batch))
+    return type(batch)(*(None if field is None else field[start:stop] for field in batch))

@@ -1,0 +1,90 @@
+"""The processes that the bench starts: an arm each, and `wordtree train`. They end with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import detector
+from detector.bench.one_arm import Request
+from schemas.errors import ConfigError, WordTreeError
+
+SECONDS_TO_STOP = 60
+ROOT = str(Path(detector.__file__).resolve().parents[1])
+
+
+class ArmError(WordTreeError):
+    """An arm could not be measured."""
+
+
+def run_arm(request: Request, title: str) -> dict[str, Any]:
+    """The figures of an arm, measured in a process of its own.
+
+    Raises:
+        ArmError: naming the arm, for an error that a user can mend, or where the process was killed.
+        RuntimeError: the process failed otherwise; with the end of what it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="wordtree-bench-") as folder:
+        asked, answer = Path(folder, "request.json"), Path(folder, "result.json")
+        asked.write_text(json.dumps(asdict(request)))
+        code, said = _finish([sys.executable, "-m", "detector.bench.one_arm", str(asked), str(answer)], keep=True)
+        if code == 0 and answer.exists():
+            return json.loads(answer.read_text())
+    last = said.strip().splitlines()[-1:] or ["it said nothing"]
+    if code == 2:
+        raise ArmError(f"{title}: {last[0]}")
+    if code < 0:
+        raise ArmError(
+            f"{title}: its process was ended by signal {-code} ({signal.Signals(-code).name}); if the memory did not "
+            "suffice, leave the arm out or take smaller --sizes. What is measured stays, the same command goes on"
+        )
+    raise RuntimeError(f"{title}: its process failed with exit code {code}:\n{said[-4000:]}")
+
+
+def run_training(words: Sequence[str]) -> None:
+    """`wordtree train` with these words; it says what it does on standard error.
+
+    Raises:
+        ConfigError: it refused; its own message stands above.
+        KeyboardInterrupt: it was stopped by a signal and has written a checkpoint.
+    """
+    code, _ = _finish([sys.executable, "-m", "wordtree", "train", *words], keep=False)
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        raise KeyboardInterrupt(code - 128)
+    if code:
+        raise ConfigError(f"training ended with exit code {code}: wordtree train {' '.join(words)}")
+
+
+def _finish(command: list[str], *, keep: bool) -> tuple[int, str]:
+    """Exit code and, with `keep`, standard error; otherwise all goes to ours. An interruption is passed on."""
+    path = os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else ROOT}
+    error = subprocess.PIPE if keep else sys.stderr.fileno()
+    output = subprocess.DEVNULL if keep else sys.stderr.fileno()
+    with subprocess.Popen(command, env=environment, stdout=output, stderr=error, text=True) as process:
+        try:
+            said = process.communicate()[1] or ""
+        except KeyboardInterrupt as interrupt:
+            _stop(process, of_terminal=not interrupt.args)
+            raise
+    return process.returncode, said
+
+
+def _stop(process: subprocess.Popen[str], *, of_terminal: bool) -> None:
+    """Let a training write its checkpoint. Ctrl-C reaches it too, and a second signal would end it at once."""
+    if of_terminal:
+        try:
+            process.wait(SECONDS_TO_STOP)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+    process.send_signal(signal.SIGTERM)
+    process.wait()

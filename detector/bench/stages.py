@@ -1,0 +1,60 @@
+"""A detector's inference up to the end of each of its stages, for the stopwatch: the difference of two is a stage.
+
+two stages   first stage | proposals | second stage | names      first map and anchors' boxes; suppression; crops
+one stage    network     | names                                 and what is said of them; walk and suppression
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false
+# (TensorFlow's own annotations do not know what it does.)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from detector.config import DecodeConfig
+
+Compute = Callable[[Any], Any]
+
+
+def inference(detector: Any, options: DecodeConfig) -> Compute:
+    """Images f32[1, H, W, 3] to detections."""
+    return lambda images: list(detector.detect(images, options))
+
+
+def cumulative_stages(detector: Any, options: DecodeConfig) -> dict[str, Compute]:
+    """By name, in the order in which they run; each is computed from the images on."""
+    whole = inference(detector, options)
+    if not hasattr(detector, "proposals_of"):
+        return {"network": lambda images: detector.model(images, training=False), "names": whole}
+
+    def first(images: Any) -> Any:
+        entries, _, features = detector.first_stage(images, training=False)
+        return [entries, features]
+
+    def proposals(images: Any) -> Any:
+        entries, anchors, features = detector.first_stage(images, training=False)
+        return [detector.proposals_of(entries, anchors, detector.proposals).boxes, features]
+
+    def second(images: Any) -> Any:
+        return detector.predict(images, training=False)
+
+    return {"first stage": first, "proposals": proposals, "second stage": second, "names": whole}
+
+
+def compiled(compute: Compute, canvas: tuple[int, int]) -> Callable[[Any], None]:
+    """A call on an image f32[1, H, W, 3] that returns when everything is computed."""
+    signature = [tf.TensorSpec([1, *canvas, 3], tf.float32)]
+
+    def tensors(images: tf.Tensor) -> list[tf.Tensor]:
+        return [part for part in tf.nest.flatten(compute(images)) if tf.is_tensor(part)]
+
+    function = tf.function(tensors, input_signature=signature)
+
+    def call(image: Any) -> None:
+        for part in function(image):
+            part.numpy()
+
+    return call

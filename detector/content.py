@@ -1,0 +1,57 @@
+"""Where the picture lies on its canvas: what is beyond it is padding, neither background nor object.
+
+Grey fills the rest of the canvas. Faster R-CNN is told where it begins (`Batch.content`): no anchor out there is
+trained, proposals and boxes are cut to the picture, and what is cut to nothing falls. The features are left as they
+are: cells near the picture's edge see grey within their receptive field, as those at the canvas's edge see zeros. (The
+TensorFlow Object Detection API does the same with zeros in place of grey.)
+
+Shape shorthand: B images, S boxes or anchors.
+"""
+
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
+# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+EDGE = 1e-5  # of the canvas, a hundredth of a pixel of 1000: an anchor along the edge is inside, whatever the rounding
+
+
+def content_of(places: tf.Tensor) -> tf.Tensor:
+    """f32[B, 4] `rel_yxyx` of pictures on their canvas, as far as they are on it.
+
+    Args:
+        places: f[B, 4] scale_y, scale_x, shift_y, shift_x of a `Placement` each, not flipped.
+    """
+    low, high = places[:, 2:4], places[:, 2:4] + places[:, 0:2]
+    return tf.clip_by_value(tf.cast(tf.concat([low, high], axis=1), tf.float32), 0.0, 1.0)
+
+
+def clip_to_content(boxes: tf.Tensor, content: tf.Tensor | None) -> tf.Tensor:
+    """Boxes f32[B, S, 4] cut to the picture, content f32[B, 4], or to the canvas for None.
+
+    A box beyond it has no area left.
+    """
+    if content is None:
+        return tf.clip_by_value(boxes, 0.0, 1.0)
+    low = tf.tile(content[:, None, :2], [1, 1, 2])
+    high = tf.tile(content[:, None, 2:], [1, 1, 2])
+    return tf.minimum(tf.maximum(boxes, low), high)
+
+
+def trainable_anchors(anchors: tf.Tensor, content: tf.Tensor | None, *, cross_boundary: bool) -> tf.Tensor:
+    """bool[B, S], or bool[S] without content: anchors that may be taken for an object or for background.
+
+    Args:
+        anchors: f32[S, 4] `rel_yxyx`.
+        content: f32[B, 4] the picture; None: all of the canvas.
+        cross_boundary: those whose centre lies in the picture; else those that lie in it with all of their box (Ren et
+            al. 2015, section 3.3).
+    """
+    low = 0.0 if content is None else content[:, None, :2]
+    high = 1.0 if content is None else content[:, None, 2:]
+    first, last = anchors[..., :2], anchors[..., 2:]
+    if cross_boundary:
+        first = last = (first + last) / 2
+    return tf.reduce_all((first >= low - EDGE) & (last <= high + EDGE), axis=-1)
