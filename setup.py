@@ -22,8 +22,8 @@ EXTRAS = {
     "gcs": ["gcsfs>=2024.6"],
     "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2024.6"],
     "nltk": ["nltk>=3.9"],
-    "train": ["tensorflow>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
-    "train-cpu": ["tensorflow-cpu>=2.20,<2.22", "keras>=3.10,<4", "pycocotools>=2.0.8", "tensorboard"],
+    "train": ["tensorflow>=2.20,<2.22", "keras>=3.10,<4", "h5py>=3.11", "pycocotools>=2.0.8", "tensorboard"],
+    "train-cpu": ["tensorflow-cpu>=2.20,<2.22", "keras>=3.10,<4", "h5py>=3.11", "pycocotools>=2.0.8", "tensorboard"],
     "video": ["av>=15"],
     "dev": [
         "av>=15",

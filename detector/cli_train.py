@@ -61,7 +61,11 @@ def add_train(subparsers: Any) -> None:
         help="number of an evaluation's summary that chooses the best (default: AP50)",
     )
     parser.add_argument(
-        "--init", default="", metavar="RUN", help="begin with the weights of a run, of RUN@best, or of a .weights file"
+        "--init",
+        default="",
+        metavar="RUN",
+        help="begin with the weights of a run, of RUN@best, of darknet's .weights file, or of a file of Keras "
+        "(.weights.h5, .keras, .h5)",
     )
     parser.add_argument(
         "--allow-partial", action="store_true", help="what --init lacks of the network's body begins at random"

@@ -1,6 +1,6 @@
 """Faster R-CNN on ResNet-50, cut before its last stage, which looks at the crops.
 
-    wordtree train faster_rcnn_resnet50 --data coco-train --tree coco.tree --init classes --allow-partial --out run
+    wordtree train faster_rcnn_resnet50 --data coco-train --tree coco.tree --init classes --out run
 
 Settings of Huang et al. (2017) and of its authors' published configuration: shorter side 600 pixels, anchors of four
 scales and three ratios every 16 pixels, 300 proposals, 64 of them trained, crops of 14 pooled to 7, which the last

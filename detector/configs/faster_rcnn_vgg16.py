@@ -1,6 +1,6 @@
 """Faster R-CNN on VGG-16, cut behind its last convolution; two dense layers of 4,096 look at the crops.
 
-    wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --allow-partial --out run
+    wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --out run
 
 Settings of Huang et al. (2017) and of its authors' published configurations: shorter side 600 pixels, anchors of four
 scales and three ratios every 16 pixels, 300 proposals, 64 of them trained, crops of 14 pooled to 7; momentum 0.9, a
