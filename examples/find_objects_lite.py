@@ -106,7 +106,9 @@ def main(folder, name, photos):
     folder = pathlib.Path(folder)
     about = json.loads((folder / "export.json").read_text())
     options, (wnids, parents, names) = about["decode"], read_tree(folder)
-    interpreter = Interpreter(model_path=str(folder / name))
+    interpreter = Interpreter(model_path=str(folder / pathlib.Path(name).name))
+    if "serving_default" not in interpreter.get_signature_list():
+        sys.exit(f"{name} is a network of two stages; docs/export.md shows how to run it")
     for photo in photos:
         pixels, scale, shift = letterboxed(Image.open(photo).convert("RGB"), about["canvas"])
         raw = run(interpreter, pixels)

@@ -97,6 +97,7 @@ def detect(
                 "threshold": options.threshold,
                 "walk_threshold": options.walk_threshold,
                 "options": {**dataclasses.asdict(options), "nodes": list(options.nodes)},
+                **({"proposals": run.detector.proposals} if hasattr(run.detector, "proposals") else {}),
             },
             {
                 "unreadable": [{"image": bad.path, "reason": bad.reason} for bad in unreadable],
