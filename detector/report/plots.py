@@ -106,9 +106,10 @@ def line_plot(name: str, series: Series, *, about: str, log: bool = True, window
         thin = _path([(px(x), py(y)) for x, y in curve])
         thick = _path([(px(x), py(y)) for (x, _), y in zip(curve, soft, strict=True)])
         bold = ' class="total"' if key == "loss" else ""
+        only = f'<circle cx="{px(curve[0][0]):.1f}" cy="{py(curve[0][1]):.1f}" r="3.5" fill="{colour}"/>'
         parts.append(
             f'<g data-series="{escape(key)}"><path class="raw" d="{thin}" stroke="{colour}"/>'
-            f'<path{bold} d="{thick}" stroke="{colour}"/></g>'
+            f'<path{bold} d="{thick}" stroke="{colour}"/>{only if len(curve) == 1 else ""}</g>'
         )
     parts.append(f'<line class="cursor" y1="{TOP}" y2="{HEIGHT - BOTTOM}" x1="-9" x2="-9"/></svg>')
     return "".join(parts)

@@ -211,3 +211,9 @@ def test_long_tails_of_any_length_can_be_plotted():
 def test_json_in_a_script_cannot_end_it():
     assert "<" not in script_json({"a": "</script><!--"})
     assert json.loads(script_json({"a": "</script>\u2028"})) == {"a": "</script>\u2028"}
+
+
+def test_a_single_logged_value_is_a_dot():
+    svg = line_plot("p", {"one": [(30.0, 2.0)], "two": [(10.0, 1.0), (30.0, 4.0)]}, about="losses")
+    assert svg.count("<circle") == 1
+    assert 'cx="848.0"' in svg  # step 30 of 30, at the right edge
