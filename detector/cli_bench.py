@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,8 @@ def _counts(text: str) -> tuple[int, ...]:
         return ()
     parts = _parts(text)
     for part in parts:
-        if not part.isdecimal() or int(part) < 1:
-            raise ConfigError(f"--proposals {text}: found {part!r}; expected numbers from 1 on, or `own`")
+        if not re.fullmatch("[0-9]{1,6}", part) or int(part) < 1:
+            raise ConfigError(f"--proposals {text[:40]}: found {part[:20]!r}; expected numbers from 1 on, or `own`")
     if not parts:
         raise ConfigError(f"--proposals {text!r}: expected numbers from 1 on, such as {PROPOSALS}, or `own`")
     return tuple(map(int, parts))

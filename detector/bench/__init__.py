@@ -11,5 +11,6 @@ An arm is a run at one size of image and, of a two-stage detector, with one numb
     process, one_arm  an arm in a process of its own: stopwatch, memory, operations, stages, then AP
     records           what was measured, so that a second command goes on
     job               all of it in order
-    frontier, table, figures, page   what is shown
+    busy              whether other work disturbed the stopwatch
+    frontier, table, figures, labels, stage_bars, page   what is shown
 """

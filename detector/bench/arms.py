@@ -5,6 +5,7 @@ All that can be wrong with an arm is said here, before anything runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,8 @@ def plan_arms(subjects: Sequence[Subject], sizes: Sequence[str], proposals: Sequ
 
 def _canvas(subject: Subject, size: str) -> tuple[int, int]:
     words = size.lower().split("x")
-    if len(words) > 2 or not all(word.isdigit() for word in words):
-        raise ConfigError(f"--sizes {size}: expected pixels such as 320, or height x width such as 240x320")
+    if len(words) > 2 or not all(re.fullmatch("[0-9]{1,6}", word) for word in words):
+        raise ConfigError(f"--sizes {size[:40]}: expected pixels such as 320, or height x width such as 240x320")
     if len(words) == 2:
         return int(words[0]), int(words[1])
     (height, width), new = subject.experiment.model.canvas, int(words[0])

@@ -13,12 +13,13 @@ from html import escape
 from typing import NamedTuple
 
 from detector.bench.frontier import frontier
+from detector.bench.labels import Box, label_svg, place_labels
 from detector.report.plots import NUM_COLOURS, nice_ticks
 
 WIDTH, HEIGHT = 860, 360
 LEFT, RIGHT, TOP, BOTTOM = 56, 64, 18, 44
 SHAPES = 5
-LOG_FROM = 6.0  # a logarithmic axis where the most is so many times the least
+LOG_FROM = 10.0  # a logarithmic axis where the most is so many times the least
 Scale = Callable[[float], float]
 
 
@@ -56,20 +57,23 @@ def scatter(name: str, marks: Sequence[Mark], *, cost: str, value: str, about: s
         return '<p class="note">Nothing to plot.</p>'
     px, x_ticks = axis([mark.cost for mark in marks], LEFT, WIDTH - RIGHT)
     py, y_ticks = axis([mark.value for mark in marks], HEIGHT - BOTTOM, TOP, log=False)
-    parts = [_open(name, about), _grid(py, y_ticks), _below(px, x_ticks, cost), _words_left(value)]
+    words = cost + scale_words([mark.cost for mark in marks])
+    parts = [_open(name, about), _grid(py, y_ticks), _below(px, x_ticks, words), _words_left(value)]
     best = [marks[place] for place in frontier([(mark.cost, mark.value) for mark in marks])]
     steps = [(px(best[0].cost), py(best[0].value))]
     for before, after in itertools.pairwise(best):
         steps += [(px(after.cost), py(before.value)), (px(after.cost), py(after.value))]
     steps.append((float(WIDTH - RIGHT), steps[-1][1]))
     parts.append(f'<path d="{_path(steps)}" stroke="var(--soft)" stroke-dasharray="5 4"><title>frontier</title></path>')
+    places, drawn = [(px(mark.cost), py(mark.value)) for mark in marks], [steps]
     for line in dict.fromkeys(mark.line for mark in marks if mark.line):
         own = [mark for mark in marks if mark.line == line]
-        way = _path([(px(mark.cost), py(mark.value)) for mark in own])
-        parts.append(f'<path d="{way}" stroke="{colour(own[0].series)}" opacity=".65"/>')
-    for mark in marks:
-        parts.append(symbol(px(mark.cost), py(mark.value), mark.series, mark.shape, mark.title, ring=mark in best))
-    parts.extend(_labels(marks, px, py))
+        drawn.append([place for place, mark in zip(places, marks, strict=True) if mark.line == line])
+        parts.append(f'<path d="{_path(drawn[-1])}" stroke="{colour(own[0].series)}" opacity=".65"/>')
+    for mark, (x, y) in zip(marks, places, strict=True):
+        parts.append(symbol(x, y, mark.series, mark.shape, mark.title, ring=mark in best))
+    room = Box(LEFT, 0, WIDTH, HEIGHT - BOTTOM)
+    parts.extend(map(label_svg, place_labels([mark.label for mark in marks], places, drawn, room)))
     return "".join([*parts, "</svg>"])
 
 
@@ -81,8 +85,11 @@ def two_curves(
     colours: Mapping[str, int],
     words: tuple[str, str, str],
     about: str,
+    most: float,
 ) -> str:
     """Two figures over the same numbers: the first solid, to the left axis, the second dashed, to the right one.
+
+    Both axes start at 0.
 
     Args:
         name: id in the page.
@@ -90,17 +97,18 @@ def two_curves(
         colours: number of each name's colour.
         words: at the axis below, the left and the right one.
         about: what it shows, in a sentence.
+        most: at the end of the left axis, the same in figures that are compared.
     """
     ends = [x for curve in first.values() for x, _ in curve]
     if not ends:
         return '<p class="note">Nothing to plot.</p>'
     px, _ = axis(ends, LEFT, WIDTH - RIGHT)
-    parts = [_open(name, about), _below(px, sorted(set(ends)), words[0]), _words_left(words[1])]
+    parts = [_open(name, about), _below(px, sorted(set(ends)), words[0] + scale_words(ends)), _words_left(words[1])]
     for number, (curves, dash) in enumerate(((first, ""), (second, ' stroke-dasharray="6 4"'))):
         values = [y for curve in curves.values() for _, y in curve]
         if not values:
             continue
-        py, ticks = axis([*values, 0.0] if number else values, HEIGHT - BOTTOM, TOP, log=False)
+        py, ticks = axis([*values, 0.0] if number else [0.0, most], HEIGHT - BOTTOM, TOP, log=False)
         parts.append(_grid(py, ticks) if not number else _right(py, ticks, words[2]))
         for key, curve in curves.items():
             points = [(px(x), py(y)) for x, y in curve]
@@ -121,7 +129,7 @@ def axis(values: Sequence[float], start: float, end: float, *, log: bool | None 
     """
     low, high = min(values), max(values)
     if log is None:
-        log = low > 0 and high / low >= LOG_FROM
+        log = is_logarithmic(values)
     if log:
         low, high = low / 1.15, high * 1.15
         span = math.log(high / low) or 1.0
@@ -134,6 +142,16 @@ def axis(values: Sequence[float], start: float, end: float, *, log: bool | None 
         low -= room
     high += room
     return (lambda value: start + (value - low) / (high - low) * (end - start)), nice_ticks(low, high)
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether an axis of these is logarithmic: they are above 0 and far apart."""
+    return min(values) > 0 and max(values) / min(values) >= LOG_FROM
+
+
+def scale_words(values: Sequence[float]) -> str:
+    """Behind an axis' words: an axis that is not linear says so."""
+    return " (logarithmic)" if is_logarithmic(values) else ""
 
 
 def symbol(x: float, y: float, series: int, shape: int, title: str, *, ring: bool = False) -> str:
@@ -212,26 +230,6 @@ def _words_left(words: str) -> str:
         f'<text class="tick" x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">'
         f"{escape(words)}</text>"
     )
-
-
-def _labels(marks: Sequence[Mark], px: Scale, py: Scale) -> list[str]:
-    """Words beside marks, above or below where another stands already; left of marks near the right edge."""
-    taken: list[tuple[float, float]] = []
-    parts = []
-    for mark in marks:
-        if not mark.label:
-            continue
-        x, y = px(mark.cost), py(mark.value)
-        left = x > WIDTH - RIGHT - 7 * len(mark.label)
-        at = y - 9
-        while any(abs(at - other_y) < 12 and abs(x - other_x) < 90 for other_x, other_y in taken):
-            at += 12
-        taken.append((x, at))
-        anchor, dx = ("end", -9) if left else ("start", 9)
-        parts.append(
-            f'<text class="tick" x="{x + dx:.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(mark.label)}</text>'
-        )
-    return parts
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.bench.arms import Arm, plan_arms, size_words
+from detector.bench.busy import warnings
 from detector.bench.machine import machine
 from detector.bench.one_arm import Request
 from detector.bench.page import write_page
@@ -231,8 +232,8 @@ def _minutes(seconds: float) -> str:
 def _few(found: dict[str, Any]) -> str:
     ap = found["summary"].get("AP")
     return (
-        f"AP {'-' if ap is None else f'{ap:.3f}'}, {found['ms']:.1f} ms, {found['memory_mb']:,.0f} MB, "
-        f"{found['flops'] / 1e9:.3g} GFLOPs"
+        f"AP {'-' if ap is None else f'{100 * ap:.1f} %'}, least {found['ms_least']:.1f} ms (CPU "
+        f"{found['cpu_ms_least']:.1f} ms), {found['memory_mb']:,.0f} MB, {found['flops'] / 1e9:.3g} GFLOPs"
     )
 
 
@@ -245,6 +246,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "dataset": Path(plan.dataset.path).name,
         "images": len(plan.dataset),
         "options": options,
+        "warnings": warnings(rows),
         "arms": rows,
     }
     write_text_file(plan.out / "bench.json", json.dumps(result, indent=1) + "\n", force=True)

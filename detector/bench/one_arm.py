@@ -1,7 +1,8 @@
 """One arm, in a process of its own: `python -m detector.bench.one_arm REQUEST.json RESULT.json`.
 
-In this order, so that the peak of the memory is that of opening the run and looking at images one at a time: the
-stopwatch, memory, operations, stages, and last the evaluation, which looks at many images at a time.
+In this order, so that the peak of the memory is that of opening the run and looking at images one at a time: every
+image twice, memory, operations, the stopwatch on the whole and its stages in the same rounds, and last the evaluation,
+which looks at many images at a time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from typing import Any
 from detector.bench.machine import MB, machine, peak_memory
 from detector.cli_parts import start_tensorflow
 from schemas.errors import FormatError, WordTreeError
+
+WHOLE = "photo"  # the last stage, whose end is that of the whole: boxes from the canvas to the photo
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def measure_arm(request: Request) -> dict[str, Any]:
 
     from detector.bench.operations import count_operations
     from detector.bench.stages import compiled, cumulative_stages, inference
-    from detector.bench.stopwatch import measure_in_turns, milliseconds, parts_of
+    from detector.bench.stopwatch import CPU, cores_used, measure_in_turns, milliseconds, parts_of
     from detector.config import DecodeConfig
     from detector.dataset import open_dataset
     from detector.evaluate import evaluate
@@ -66,17 +71,26 @@ def measure_arm(request: Request) -> dict[str, Any]:
     options = DecodeConfig(threshold=request.threshold, iou_threshold=run.detector.overlap)
     predictor = Predictor(run, options)
     sights = looked_at(dataset, request.images, predictor.canvas, predictor.fit)
-    whole = measure_in_turns({"whole": lambda sight: predictor([sight])}, sights, request.repeats)["whole"]
+    for sight in [*sights, *sights]:
+        predictor([sight])
     peak = peak_memory()
     images = [np.asarray(sight.canvas)[None] for sight in sights]
     operations = count_operations(inference(run.detector, options), images)
     canvas = predictor.canvas
     stages = {name: compiled(compute, canvas) for name, compute in cumulative_stages(run.detector, options).items()}
-    cumulative = measure_in_turns(stages, [tf.constant(image) for image in images], request.repeats)
+    calls: dict[str, Callable[[Any], Any]] = {
+        name: lambda each, call=call: call(each[1]) for name, call in stages.items()
+    }
+    calls[WHOLE] = lambda each: predictor([each[0]])
+    inputs = list(zip(sights, map(tf.constant, images), strict=True))
+    cumulative = measure_in_turns(calls, inputs, request.repeats)
+    whole = cumulative[WHOLE]
     result = evaluate(run, dataset, batch_size=request.batch_size, log=_quiet, metrics=("coco", "recall"))
     return {
         **milliseconds(whole),
+        "cores_used": cores_used(whole),
         "stages_ms": parts_of(cumulative),
+        "stages_cpu_ms": parts_of(cumulative, CPU),
         "peak_mb": round(peak / MB, 1),
         "memory_mb": round((peak - bare) / MB, 1),
         "parameters": int(run.detector.model.count_params()),
@@ -146,5 +160,17 @@ def main(request_path: str, result_path: str) -> int:
     return 0
 
 
+def end_with_standard_input() -> None:
+    """End this process when its standard input does: who started it is gone, and nobody waits for the result."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held when the interpreter ends
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_standard_input()
     sys.exit(main(*sys.argv[1:]))

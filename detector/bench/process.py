@@ -1,4 +1,8 @@
-"""The processes that the bench starts: an arm each, and `wordtree train`. They end with it."""
+"""The processes that the bench starts: an arm each, and `wordtree train`.
+
+A signal to the bench is passed on. Where it is killed, an arm ends by itself, since its standard input does; a training
+goes on, and holds the lock of its run.
+"""
 
 from __future__ import annotations
 
@@ -69,12 +73,18 @@ def _finish(command: list[str], *, keep: bool) -> tuple[int, str]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else ROOT}
     error = subprocess.PIPE if keep else sys.stderr.fileno()
     output = subprocess.DEVNULL if keep else sys.stderr.fileno()
-    with subprocess.Popen(command, env=environment, stdout=output, stderr=error, text=True) as process:
-        try:
-            said = process.communicate()[1] or ""
-        except KeyboardInterrupt as interrupt:
-            _stop(process, of_terminal=not interrupt.args)
-            raise
+    there, here = os.pipe()  # nothing is written; the other end reads the end of it when this process is gone
+    try:
+        streams: dict[str, Any] = {"stdin": there, "stdout": output, "stderr": error}
+        with subprocess.Popen(command, env=environment, text=True, **streams) as process:
+            try:
+                said = process.communicate()[1] or ""
+            except KeyboardInterrupt as interrupt:
+                _stop(process, of_terminal=not interrupt.args)
+                raise
+    finally:
+        os.close(there)
+        os.close(here)
     return process.returncode, said
 
 

@@ -18,6 +18,7 @@ from detector.run import find_checkpoint, split_run_path
 from schemas.errors import OutputError
 
 FILE = "arms.jsonl"
+MEASUREMENT = 2  # how figures are measured: lines of another way are measured anew
 
 
 def identity(request: Request, machine: dict[str, object], data_digest: str) -> str:
@@ -34,6 +35,7 @@ def identity(request: Request, machine: dict[str, object], data_digest: str) -> 
     asked = {key: value for key, value in asdict(request).items() if key not in ("run", "dataset", "batch_size")}
     parts = {
         **asked,
+        "measurement": MEASUREMENT,
         "config": digest((folder / "config.json").read_bytes()),
         "checkpoint": digest((checkpoint / "checkpoint.json").read_bytes()),
         "weights": [weights.st_size, weights.st_mtime_ns],
@@ -54,6 +56,8 @@ def read_records(out: Path) -> dict[str, dict[str, Any]]:
         lines = (out / FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise OutputError(f"--out {out} is a file; expected a directory") from error
     found = {}
     for line in lines:
         try:

@@ -2,6 +2,8 @@
 
 two stages   first stage | proposals | second stage | names      first map and anchors' boxes; suppression; crops
 one stage    network     | names                                 and what is said of them; walk and suppression
+
+The last stage, photo, ends with the whole inference and is added by the stopwatch's user (`detector.bench.one_arm`).
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false

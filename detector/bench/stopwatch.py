@@ -1,7 +1,7 @@
 """How long calls take, in turns; and what is told of many measurements.
 
-The machine may have other work. So beside the median the least time is told, and the CPU time of the process, which
-other work changes least.
+The machine may have other work. So beside the median the least time is told, which is what tables and figures show,
+and the CPU time of the process, which other work changes least.
 """
 
 from __future__ import annotations
@@ -48,17 +48,26 @@ def milliseconds(times: Times) -> dict[str, float]:
     return found
 
 
-def parts_of(cumulative: Mapping[str, Times]) -> dict[str, float]:
+def cores_used(times: Times) -> float:
+    """Cores that a call keeps at work where nothing disturbs it: the most CPU time by the clock's, at least 1."""
+    return round(max([1.0, *(cpu / wall for wall, cpu in times if wall > 0)]), 2)
+
+
+def parts_of(cumulative: Mapping[str, Times], column: int = WALL) -> dict[str, float | None]:
     """Milliseconds of stages, from the times of everything up to the end of each.
 
-    The least of each is taken; a stage that costs less than the noise counts as 0.
+    Law: other work only adds time, so nothing takes longer than what goes on after it: up to an end counts the least
+    that was measured up to there or to any later end. The parts add up to the least of the last. None: the stage costs
+    less than the noise (its difference was not above 0), its time is in its neighbours'.
 
     Args:
-        cumulative: by stage, in the order in which they run.
+        cumulative: by stage, in the order in which they run; measured in the same rounds.
+        column: WALL or CPU.
     """
-    parts, before = {}, 0.0
-    for name, times in cumulative.items():
-        until = max(min(row[WALL] for row in times) * 1000, before)
-        parts[name] = round(until - before, 3)
-        before = until
+    ends: list[float] = []
+    for times in reversed(list(cumulative.values())):
+        ends.insert(0, min([min(row[column] for row in times) * 1000, *ends[:1]]))
+    parts: dict[str, float | None] = {}
+    for name, before, until in zip(cumulative, [0.0, *ends], ends, strict=False):
+        parts[name] = round(until - before, 3) if until > before else None
     return parts

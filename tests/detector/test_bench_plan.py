@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.bench.arms import plan_arms, size_words
+from detector.bench.busy import warnings
+from detector.bench.figures import Mark, is_logarithmic, scatter
 from detector.bench.frontier import frontier
+from detector.bench.labels import Box, place_labels
 from detector.bench.machine import machine, peak_memory
 from detector.bench.records import append_record, claim, read_records
-from detector.bench.stopwatch import measure_in_turns, milliseconds, parts_of
+from detector.bench.stage_bars import stage_bars, unresolved
+from detector.bench.stopwatch import CPU, cores_used, measure_in_turns, milliseconds, parts_of
 from detector.bench.subjects import Subject, read_subjects
 from detector.cli_bench import add_bench
 from detector.config import Experiment, ModelConfig, TwoStageConfig, load_config
@@ -176,8 +180,71 @@ def test_the_frontier_is_what_no_other_beats(rows):
 def test_times_are_told_as_medians_and_leasts():
     times = [(0.010, 0.018), (0.012, 0.016), (0.030, 0.017)]
     assert milliseconds(times) == {"ms": 12.0, "ms_least": 10.0, "cpu_ms": 17.0, "cpu_ms_least": 16.0}
-    until = {"a": [(0.004, 0), (0.003, 0)], "b": [(0.002, 0), (0.005, 0)], "c": [(0.009, 0), (0.008, 0)]}
-    assert parts_of(until) == {"a": 3.0, "b": 0.0, "c": 5.0}  # b ended before a: less than the noise
+    assert cores_used(times) == 1.8  # in the round that was disturbed least
+    assert cores_used([(0.3, 0.03)]) == 1
+
+
+def test_stages_add_up_to_the_whole_and_noise_is_not_shown_as_nothing():
+    until = {
+        "a": [(0.004, 0.001), (0.003, 0.002)],
+        "b": [(0.002, 0.003), (0.005, 0.004)],
+        "c": [(0.009, 0.002), (0.008, 0.005)],
+    }
+    assert parts_of(until) == {"a": 2.0, "b": None, "c": 6.0}  # b ended before a
+    assert parts_of(until, CPU) == {"a": 1.0, "b": 1.0, "c": None}  # c, the whole, before b
+
+
+def row_of(title, wall, cpu, cores=1.0, gpus=0):
+    return {
+        "title": title, "ms_least": wall, "cpu_ms_least": cpu, "cores_used": cores, "machine": {"gpus": gpus}
+    }  # fmt: skip
+
+
+def test_a_busy_machine_is_told_of():
+    calm = [row_of("one", 10.0, 18.0, 1.9), row_of("two", 30.0, 30.0), row_of("card", 30.0, 3.0, gpus=1)]
+    assert warnings(calm) == []
+    busy = row_of("slow, 32", 300.0, 31.0)
+    (line,) = warnings([*calm, busy, row_of("x", 10.0, 8.0, 1.9)])
+    assert line.startswith(
+        "the machine was busy: wall clock is 9.7 times the CPU time (slow, 32: 300.0 ms, CPU 31.0 ms"
+    )
+    assert "2 of 5 arms" in line
+    assert line.endswith("rely on CPU ms")
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.integers(60, 250)), min_size=1, max_size=6))
+def test_labels_keep_off_each_other_and_off_a_line(places):
+    line = [(0.0, 300.0), (700.0, 300.0)]
+    inside = Box(0, 0, 700, 330)
+    labels = place_labels(["10"] * len(places), places, [line], inside)
+    assert len(labels) == len(places)
+    if len(places) == 1:
+        (box,) = (label.box for label in labels)
+        assert not box.top < 300 < box.bottom
+        assert inside.left <= box.left
+        assert box.right <= inside.right
+    if len(set(places)) == len(places) == 2:
+        a, b = (label.box for label in labels)
+        assert a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
+
+
+def test_an_axis_that_is_not_linear_says_so():
+    assert [is_logarithmic(values) for values in ([1, 9.9], [1, 10], [0, 10])] == [False, True, False]
+    marks = [Mark(1, 5, 0, 0, "a", label="10"), Mark(20, 9, 0, 0, "b", label="50")]
+    svg = scatter("p", marks, cost="ms", value="AP", about="it")
+    assert ">ms (logarithmic)<" in svg
+    assert ">10<" in svg
+    assert ">50<" in svg
+    assert "(logarithmic)" not in scatter("p", marks[:1], cost="ms", value="AP", about="it")
+
+
+def test_bars_of_stages_end_with_the_arms_milliseconds():
+    rows = [("one 32", {"network": 24.0, "names": None, "photo": 6.0}), ("two 32", {"network": 0.5, "names": 0.25})]
+    svg = stage_bars(rows, ["network", "names", "photo"], unit="CPU ms", about="it")
+    assert ">30.0 CPU ms<" in svg
+    assert ">0.75 CPU ms<" in svg
+    assert ">80 %<" in svg
+    assert unresolved(rows) == ["one 32: names"]
 
 
 def test_calls_take_turns_after_a_warm_up():
@@ -220,3 +287,51 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "file").write_text(json.dumps(1))
     with pytest.raises(OutputError, match="is a file"):
         claim(tmp_path / "file", force=False)
+
+
+@pytest.mark.parametrize("word", ["²", "٣", "9" * 6000, "-1", "1e3", "+5"])
+def test_numbers_are_decimal_and_short(word):
+    from detector.bench.arms import _canvas
+    from detector.cli_bench import _counts
+
+    with pytest.raises(ConfigError, match=r"--proposals .*expected numbers"):
+        _counts(f"10,{word}")
+    with pytest.raises(ConfigError, match=r"--sizes .*expected pixels") as refusal:
+        _canvas(None, word)
+    assert len(str(refusal.value)) < 200
+
+
+def test_an_arm_ends_with_the_bench_that_started_it(tmp_path):
+    """The bench is killed: its arm sees the end of its standard input, and does not compute on."""
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    code = (
+        "import os, sys, time, subprocess; sys.path.insert(0, sys.argv[1]);"
+        "import detector.bench.process as p;"
+        "script = 'import sys, time; sys.path.insert(0, sys.argv[1]); "
+        "from detector.bench.one_arm import end_with_standard_input as e; e(); "
+        'open(sys.argv[2], "w").write(str(__import__("os").getpid())); time.sleep(60)\';'
+        "p._finish([sys.executable, '-c', script, sys.argv[1], sys.argv[2]], keep=True)"
+    )
+    note = tmp_path / "pid"
+    root = str(Path(__file__).resolve().parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code, root, str(note)])
+    deadline = time.monotonic() + 30
+    while not (note.exists() and note.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    arm = int(note.read_text())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{arm}/stat").read_text().split()[2] == "Z":
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.05)
+    os.kill(arm, signal.SIGKILL)
+    raise AssertionError("the arm went on")
