@@ -52,7 +52,8 @@ def add_train(subparsers: Any) -> None:
         nargs="+",
         default=[],
         metavar="DATASET",
-        help="datasets to evaluate on every train.evaluate_every steps; the best weights are kept: RUN@best",
+        help="datasets to evaluate on every train.evaluate_every steps and at the end, or at the end alone; the best "
+        "weights are kept: RUN@best",
     )
     parser.add_argument(
         "--best-metric",
@@ -104,11 +105,12 @@ def _run_train(args: argparse.Namespace) -> int:
     from detector.dataset import open_dataset
     from detector.train import EvaluationPlan, TrainingStopped, check_run, train, with_anchors
     from detector.training.counting import data_warnings
-    from detector.training.evaluation import check_metric, check_plan
-    from detector.training.plan import mix_line, recipe_lines
+    from detector.training.evaluation import check_metric, check_plan, evaluation_line, with_evaluations
+    from detector.training.plan import mix_line, recipe_lines, recipe_warnings
     from wordtree.files import read_tree
 
     say = log_line if cluster.is_chief else _silent  # once, not once a worker
+    experiment = with_evaluations(experiment, bool(args.eval))
     tree = read_tree(args.tree)
     datasets = [open_dataset(path) for path in paths]
     plan = EvaluationPlan([open_dataset(path) for path in args.eval if cluster.is_chief], args.best_metric)
@@ -121,17 +123,20 @@ def _run_train(args: argparse.Namespace) -> int:
             dataset.nodes(tree)
             kind = "boxes" if dataset.has_boxes else "labels only"
             say(f"  {word}: {dataset.path}: {len(dataset):,} images, {len(dataset.manifest.classes)} classes, {kind}")
+    if plan.datasets:
+        say(evaluation_line(experiment))
     check_plan(plan, experiment.train.evaluate_every)
     check_metric(plan, experiment, tree, datasets)
     say(mix_line(experiment, datasets))
     say("\n".join(recipe_lines(experiment, datasets)))
     if cluster.strategy is not None:
         say(f"  on:   {cluster.workers} workers, {cluster.replicas} replicas in all")
-    if experiment.model.anchors or Path(args.out, "config.json").exists() or args.dry_run:
+    begun = Path(args.out, "config.json").exists()
+    if experiment.model.anchors or begun or args.dry_run:
         experiment = with_anchors(experiment, datasets, _silent)
     if cluster.is_chief:
         say(f"  out:  {args.out}: {check_run(experiment, tree, Path(args.out))}")
-        for line in data_warnings(datasets):
+        for line in (*recipe_warnings(experiment, begun or bool(args.init)), *data_warnings(datasets)):
             say(f"warning: {line}")
     if args.dry_run:
         _print_network(experiment, tree, args)

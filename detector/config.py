@@ -3,6 +3,9 @@
 An experiment is a Python file in `detector/configs/` with `get_config() -> Experiment`; its docstring gives the
 command, the time and the expected result. The field types convert the text of an override; an unknown key names its
 nearest neighbour.
+
+Files of people are read within a limit, and regular files alone: a named pipe would be waited for without end, a device
+read without end. What was found in them is told shortened.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import dataclasses
 import difflib
 import importlib
 import json
+import os
 import pkgutil
+import stat
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -28,7 +33,7 @@ from detector.sections import (
     TrainConfig,
     TwoStageConfig,
 )
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, FormatError, InputError, WordTreeError
 
 __all__ = [
     "AugmentConfig",
@@ -42,7 +47,12 @@ __all__ = [
     "config_names",
     "experiment_from_json",
     "load_config",
+    "read_limited",
+    "shortened",
 ]
+
+MOST_BYTES = 4_000_000  # of an experiment's .json: those of runs have some kilobytes, and the .cfg of a network
+LONGEST_WORD = 80  # of what was found, in messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,43 @@ def experiment_from_json(text: str, where: str = "config.json") -> Experiment:
     return experiment
 
 
+def shortened(text: str, most: int = LONGEST_WORD) -> str:
+    """What was found, for a message of one line: at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def read_limited(path: str, most: int) -> bytes:
+    """The bytes of a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes; no more than these and one are ever read.
+
+    Raises:
+        InputError: if it is missing, cannot be read or is no regular file.
+        FormatError: if it is larger.
+    """
+    try:
+        # A named pipe without a writer is opened, not waited for.
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        about = os.fstat(opened)
+        if not stat.S_ISREG(about.st_mode):
+            os.close(opened)
+            kind = "folder" if stat.S_ISDIR(about.st_mode) else "pipe, socket or device"
+            raise InputError(f"cannot read {path}: it is a {kind}; expected a regular file: write its text to one")
+        with open(opened, "rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise InputError(f"cannot read {path}: no such file; check its name") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise InputError(f"cannot read {path} ({why})") from error
+    if len(data) > most:
+        size = max(about.st_size, len(data))
+        raise FormatError(f"{path}: has {size:,} bytes; expected at most {most:,}: give the file that was meant")
+    return data
+
+
 def config_names() -> list[str]:
     """The experiments that ship with the package."""
     package = importlib.import_module("detector.configs")
@@ -101,10 +148,10 @@ def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], N
     """
     if name.endswith(".json"):
         try:
-            with open(name, encoding="utf-8", errors="replace") as file:
-                experiment = experiment_from_json(file.read(), name)
-        except OSError as error:
-            raise ConfigError(f"cannot read {name} ({error.strerror})") from error
+            text = read_limited(name, MOST_BYTES).decode("utf-8-sig", "replace")
+        except WordTreeError as error:
+            raise ConfigError(f"{error}; the .json of an experiment is RUN/config.json") from error
+        experiment = experiment_from_json(text, name)
     elif name not in config_names() and _is_pipeline(name):
         from detector.pipeline_config.reading import read_pipeline
 
@@ -113,21 +160,25 @@ def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], N
         for line in reading.lines(name):
             log(line)
     elif name not in config_names():
-        raise ConfigError(f"no config {name!r}{_nearest(name, config_names())}; there are {', '.join(config_names())}")
+        raise ConfigError(
+            f"no config {_shown(name)}{_nearest(name, config_names())}; there are {', '.join(config_names())}"
+        )
     else:
         experiment = importlib.import_module(f"detector.configs.{name}").get_config()
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise ConfigError(f"--set {override!r}: expected section.key=value, such as train.steps=500")
-        experiment = _replace(experiment, key.strip(), text.strip(), f"--set {override}")
+            raise ConfigError(f"--set {_shown(override)}: expected section.key=value, such as train.steps=500")
+        experiment = _replace(experiment, key.strip(), text.strip(), f"--set {shortened(override)}")
     from detector.limits import check_experiment
 
     try:
         return check_experiment(experiment, name)
     except ConfigError as error:  # told with the overrides that it is about, not with all
         text = str(error).removeprefix(f"{name}: ")
-        guilty = [f"--set {override}" for override in overrides if override.partition("=")[0].strip() in text]
+        guilty = [
+            f"--set {shortened(override)}" for override in overrides if override.partition("=")[0].strip() in text
+        ]
         raise ConfigError(f"{' '.join(guilty) or name}: {text}") from None
 
 
@@ -142,12 +193,14 @@ def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experi
     sections = [f.name for f in dataclasses.fields(Experiment) if f.name != "name"]
     if section not in sections:
         raise ConfigError(
-            f"{where}: no section {section!r}{_nearest(section, sections)}; there are {', '.join(sections)}"
+            f"{where}: no section {_shown(section)}{_nearest(section, sections)}; there are {', '.join(sections)}"
         )
     part = getattr(experiment, section)
     hints = typing.get_type_hints(type(part))
     if name not in hints:
-        raise ConfigError(f"{where}: {section} has no key {name!r}{_nearest(name, hints)}; it has {', '.join(hints)}")
+        raise ConfigError(
+            f"{where}: {section} has no key {_shown(name)}{_nearest(name, hints)}; it has {', '.join(hints)}"
+        )
     converted = _convert(value, hints[name], f"{where} ({section}.{name})")
     return dataclasses.replace(experiment, **{section: dataclasses.replace(part, **{name: converted})})
 
@@ -159,7 +212,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return None if value in (None, "none", "None") else _convert(value, args[0], where)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{where}: found {value!r}; expected one of {', '.join(map(str, args))}")
+            raise ConfigError(f"{where}: found {_shown(value)}; expected one of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         if isinstance(value, str):
@@ -168,7 +221,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             except ValueError:
                 value = [part.strip() for part in value.split(",")]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: found {value!r}; expected a list")
+            raise ConfigError(f"{where}: found {_shown(value)}; expected a list")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
         if len(inner) != len(value):
             raise ConfigError(f"{where}: found {len(value)} values; expected {len(inner)}")
@@ -178,9 +231,9 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             return True
         if value.lower() in ("false", "0", "no", "off"):
             return False
-        raise ConfigError(f"{where}: found {value!r}; expected true or false")
+        raise ConfigError(f"{where}: found {_shown(value)}; expected true or false")
     if not isinstance(value, str) and (isinstance(value, bool) != (hint is bool) or hint is str):  # of JSON
-        raise ConfigError(f"{where}: found {json.dumps(value)}; expected {hint.__name__}")
+        raise ConfigError(f"{where}: found {shortened(json.dumps(value))}; expected {hint.__name__}")
     try:
         if hint is int and isinstance(value, str):
             return int(value.replace("_", ""))
@@ -188,9 +241,13 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             raise ValueError
         return hint(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{where}: found {value!r}; expected {getattr(hint, '__name__', hint)}") from error
+        raise ConfigError(f"{where}: found {_shown(value)}; expected {getattr(hint, '__name__', hint)}") from error
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value))
 
 
 def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1) if len(word) <= LONGEST_WORD else []
     return f" (did you mean {close[0]!r}?)" if close else ""

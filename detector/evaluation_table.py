@@ -15,6 +15,7 @@ GROUPS = {
     "unboxed": "never boxed, only labelled",
     "untrained": "not in the training data",
 }
+COCO = ("AP", "AP50", "AP75")
 FACTS = ("label", "wnid", "node", "path", "group", "split", "training_boxes", "training_labels", "truths")
 FIGURES = (
     "AP", "AP50", "AP75", "VOC07", "VOC10", "OpenImages", "recall1", "recall10", "recall100", "CorLoc", "node_AP50",
@@ -25,18 +26,20 @@ FIGURES = (
 def table(result: Mapping[str, Any]) -> str:
     """Classes with boxes, classes without, means; then the figures of the whole."""
     main = next((name for name in ("AP50", "VOC10", "VOC07", "OpenImages", "top1") if _any(result, name)), "AP50")
-    side = {"AP50": "AP", "top1": "top5"}.get(main, "AP50")
-    head = f"{'class':48} {main:>5} {side:>5}  {'truths':>6} {'boxes':>6} {'labels':>6}"
-    lines = [f"{head}  (boxes, labels: in training; figures from 0 to 1)"]
+    columns = {"AP50": COCO, "top1": ("top1", "top5")}.get(main, (main,))
+    head = f"{'class':48}{''.join(f' {name:>5}' for name in columns)}  {'truths':>6} {'boxes':>6} {'labels':>6}"
+    mean = "AP: mean over overlaps 0.50:0.95; " if columns == COCO else ""
+    lines = [f"{head}  ({mean}boxes, labels: in training; figures from 0 to 1)"]
     for group, title in GROUPS.items():
         rows = [row for row in result["classes"] if row["group"] == group]
         scored = [row for row in rows if row.get(main) is not None]
         if not rows:
             continue
         count = f"{len(scored)} classes" if len(scored) == len(rows) else f"{len(scored)} of {len(rows)} classes"
-        lines.append(f"{title + ', ' + count:48} {_show(mean_or_none([row[main] for row in scored]))}")
+        means = (mean_or_none([row.get(name) for row in scored]) for name in columns)
+        lines.append(f"{title + ', ' + count:48}{''.join(f' {_show(mean)}' for mean in means)}")
         lines.extend(
-            f"  {_name(row)[:46]:46} {_show(row[main])} {_show(row.get(side))}  {row['truths']:6} "
+            f"  {_name(row)[:46]:46}{''.join(f' {_show(row.get(name))}' for name in columns)}  {row['truths']:6} "
             f"{row['training_boxes']:6} {row['training_labels']:6}"
             for row in sorted(scored, key=lambda row: -row[main])
         )
@@ -63,17 +66,27 @@ def _means(result: Mapping[str, Any]) -> list[str]:
     summary = result["summary"]
     columns = ("", "_boxed", "_unboxed", "_unboxed_near", "_unboxed_far")
     titles = ("all", "boxed", "unboxed", "near", "far")
-    names = {"VOC07": "VOC07", "VOC10": "VOC10", "OpenImages": "Open Images", "recall1": "recall@1"}
-    names |= {"recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc", "AP50": "AP50"}
+    names = {"AP": "AP (0.50:0.95)", "AP50": "AP50", "AP75": "AP75", "VOC07": "VOC07", "VOC10": "VOC10"}
+    names |= {"OpenImages": "Open Images", "recall1": "recall@1", "recall10": "recall@10", "recall100": "recall@100"}
+    names |= {"corloc": "CorLoc"}
     told = [name for name in names if summary.get(name) is not None]
     if not told:
         return []
     head = f"{'means over classes':24}" + "".join(f" {title:>7}" for title in titles)
     lines = [
-        f"  {names[name]:22}" + "".join(f"   {_show(summary.get(name + column))}" for column in columns)
+        f"  {names[name]:22}" + "".join(f"   {_show(_mean(result, name, column))}" for column in columns)
         for name in told
     ]
     return ["", head, *lines]
+
+
+def _mean(result: Mapping[str, Any], name: str, part: str) -> float | None:
+    """A mean of the summary; of AP and AP75, which it has for all classes alone, over the rows of a group."""
+    if name not in COCO or not part:
+        return result["summary"].get(name + part)
+    group, _, split = part[1:].partition("_")
+    rows = [row for row in result["classes"] if row["truths"] and row["group"] == group]
+    return mean_or_none([row.get(name) for row in rows if not split or row["split"] == f"unseen_{split}"])
 
 
 def _errors(result: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from detector.config import Experiment
+from detector.config import Experiment, shortened
 from schemas.errors import ConfigError
 
 COUNT = 10**12  # of steps or images: as many times the largest batch still fits into 64 bits
@@ -96,6 +96,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "two_stage.class_weight": (0, 1e6),
 }
 
+LEAST_SHORTER_SIDE = 16  # pixels of model.shorter_side, where it is not 0
+
 # The same of every number of a list.
 EACH: dict[str, tuple[float, float]] = {
     "train.schedule_steps": (-1, COUNT),  # of a published .cfg: "from the start"
@@ -114,28 +116,49 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
         section, name = key.split(".")
         value = getattr(getattr(experiment, section), name)
         if not least <= value <= most:  # false for NaN too
-            raise ConfigError(f"{where}: {key} is {value!r}; expected {least:g} to {most:g}")
+            raise ConfigError(f"{where}: {key} is {shortened(repr(value))}; expected {least:g} to {most:g}")
     for key, (least, most) in EACH.items():
         section, name = key.split(".")
         for value in getattr(getattr(experiment, section), name):
             if not least <= value <= most:
-                raise ConfigError(f"{where}: {key} holds {value!r}; expected numbers from {least:g} to {most:g}")
+                raise ConfigError(
+                    f"{where}: {key} holds {shortened(repr(value))}; expected numbers from {least:g} to {most:g}"
+                )
     if experiment.model.shorter_side and (experiment.model.cfg or experiment.augment.mode == "release2017"):
         other = "model.cfg" if experiment.model.cfg else "augment.mode=release2017"
         raise ConfigError(
             f"{where}: model.shorter_side is {experiment.model.shorter_side} beside {other}, which lays pictures on "
             "the canvas in its own way; expected 0"
         )
+    if 0 < experiment.model.shorter_side < LEAST_SHORTER_SIDE:
+        raise ConfigError(
+            f"{where}: model.shorter_side is {experiment.model.shorter_side}; expected {LEAST_SHORTER_SIDE} or more "
+            "pixels, or 0 for pictures as large as the canvas allows"
+        )
     if experiment.model.output_stride not in (1, 2, 4, 8, 16, 32):
         raise ConfigError(f"{where}: model.output_stride is {experiment.model.output_stride}; expected a power of two")
     if experiment.two_stage.cut not in (8, 16, 32):
         raise ConfigError(f"{where}: two_stage.cut is {experiment.two_stage.cut}; expected 8, 16 or 32")
-    low, high = experiment.two_stage.anchor_iou
+    stages = experiment.two_stage
+    if stages.frozen_stride not in (0, 1, 2, 4, 8, 16, 32):
+        raise ConfigError(
+            f"{where}: two_stage.frozen_stride is {stages.frozen_stride}; expected 0, which freezes nothing, or a "
+            "power of two up to 32"
+        )
+    if experiment.model.architecture == "faster_rcnn" and stages.candidates < stages.proposals:
+        raise ConfigError(
+            f"{where}: two_stage.candidates is {stages.candidates}, fewer than two_stage.proposals, "
+            f"{stages.proposals}, which are chosen from them; expected as many or more: raise the first or lower the "
+            "second"
+        )
+    low, high = stages.anchor_iou
     if not 0 <= low <= high <= 1:
         raise ConfigError(f"{where}: two_stage.anchor_iou is {low:g}, {high:g}; expected 0 <= first <= second <= 1")
     for anchor in experiment.model.anchors:
         if not all(0 < side <= 10 for side in anchor):
-            raise ConfigError(f"{where}: model.anchors holds {anchor!r}; expected widths and heights above 0")
+            raise ConfigError(
+                f"{where}: model.anchors holds {shortened(repr(anchor))}; expected widths and heights above 0"
+            )
     if not all(0 < share < math.inf for share in experiment.data.shares):
         raise ConfigError(f"{where}: data.shares is {experiment.data.shares!r}; expected two numbers above 0")
     if experiment.train.checkpoint_every % experiment.train.log_every:

@@ -10,8 +10,8 @@ again, or the end. `TAPS` lists them; other meta-architectures cut at the same p
 - Keras numbers nameless layers anew for each model of a process; here they are numbered within the backbone, so that
   checkpoints find their variables.
 - EfficientNet's input statistics are constants here, not variables.
-- `model.width` is alpha of the MobileNets; the others have no width. NASNet is not here: its branches are cropped and
-  fit together at few input sizes.
+- `model.width` is alpha of the MobileNets; the others have no width. `model.stages` and `model.depth` are of Darknet-19
+  and mean nothing here. NASNet is not here: its branches are cropped and fit together at few input sizes.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def tap_backbone(images: Any, config: ModelConfig, strides: tuple[int, ...]) -> 
     """Maps of the backbone `config.network` by stride, from images [B, h, w, 3], RGB in [0, 1].
 
     Raises:
-        ConfigError: if there is no tap of a stride, or the backbone has no such width, depth or stages.
+        ConfigError: if there is no tap of a stride, or the backbone has no such width.
     """
     backbone = BACKBONES[config.network]
     _check(config, backbone, strides)
@@ -186,11 +186,10 @@ def _check(config: ModelConfig, backbone: Backbone, strides: tuple[int, ...]) ->
                 f"model.output_stride is {config.output_stride}{why}, which needs a map of stride {stride}; "
                 f"{name} has {', '.join(map(str, backbone.taps))}"
             )
-    for key, value, only in (("width", config.width, None if backbone.alpha else 1.0), ("depth", config.depth, 1.0)):
-        if only is not None and value != only:
-            raise ConfigError(f"model.{key} is {value:g}; {name} has no {key} to choose: expected 1")
-    if config.stages != 6:
-        raise ConfigError(f"model.stages is {config.stages}; {name} is cut by model.output_stride instead: expected 6")
+    if config.width != 1.0 and not backbone.alpha:
+        raise ConfigError(
+            f"model.width is {config.width:g}; {name} has no width to choose: expected 1 (--set model.width=1)"
+        )
 
 
 def _own_name(layer: Any, index: int) -> str:

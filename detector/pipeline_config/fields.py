@@ -13,11 +13,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from detector.config import LONGEST_WORD, shortened
 from detector.limits import RANGES
 from detector.pipeline_config.text_format import Field, Scalar
 from schemas.errors import FormatError
 
 _DECIMAL = re.compile(r"-?(?:0[xX][0-9A-Fa-f]{1,16}|[0-9]{1,18})")
+HINTS = 100  # fields that are not known and get a neighbour, the first ones of a file
+LONGEST_PATH = 240
 TRUE, FALSE = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
 
@@ -39,7 +42,8 @@ class Entry(NamedTuple):
     def __str__(self) -> str:
         place = f"line {self.line}: " if self.line else ""
         between = " " if self.note.startswith(("->", "(")) else "; "
-        return f"{place}{self.path}: {self.value}{between if self.note else ''}{self.note}"
+        path = shortened(".".join(shortened(name) for name in self.path.split(".")), LONGEST_PATH)
+        return f"{place}{path}: {self.value}{between if self.note else ''}{self.note}"
 
 
 class Book:
@@ -75,7 +79,7 @@ class Book:
                     f"expected {least:g} to {most:g}"
                 )
         self.settings.update(settings)
-        words = ", ".join(f"{key}={_short(value)}" for key, value in settings.items())
+        words = ", ".join(f"{key}={short_value(value)}" for key, value in settings.items())
         told = f"{words} ({remark})" if words and remark else words or remark
         self.taken.append(entry._replace(note=f"-> {told}"))
 
@@ -89,7 +93,8 @@ class Book:
             if field.name in self.asked.get(parent, ()):
                 self.other.append(Entry(path, field.line, "{}", "says nothing: the defaults hold"))
                 continue
-            near = difflib.get_close_matches(name, sorted(self.asked.get(parent, ())), n=1)
+            known = self.asked.get(parent, ()) if len(found) < HINTS and len(name) <= LONGEST_WORD else ()
+            near = difflib.get_close_matches(name, sorted(known), n=1)
             hint = f"(did you mean {near[0]!r}?)" if near else ""
             found.append(Entry(path, field.line, _shown(field), hint))
         return tuple(found)
@@ -144,8 +149,12 @@ class Fields:
         """
         present = [name for name in names if name in self]
         if len(present) > 1:
-            lines = ", ".join(f"{field.name} in line {field.line}" for field in self.fields if field.name in present)
-            raise self.error(f"found {lines}; expected one of them")
+            lines: dict[str, int] = {}
+            for field in self.fields:
+                if field.name in present:
+                    lines.setdefault(field.name, field.line)
+            told = ", ".join(f"{name} in line {line}" for name, line in lines.items())
+            raise self.error(f"found {told}; expected one of them")
         return present[0] if present else ""
 
     def number(self, name: str, default: float) -> float:
@@ -207,10 +216,12 @@ class Fields:
         found = [field for field in self._named(name) if id(field) not in self.book.done]
         self.book.done.update(id(field) for field in found)
         line = found[-1].line if found else 0
-        shown = ", ".join(_shown(field) for field in found if field.line == line) or f"{_short(default)} (default)"
-        for before in dict.fromkeys(field.line for field in found if field.line != line):
-            part = ", ".join(_shown(field) for field in found if field.line == before)
-            self.book.taken.append(Entry(self._path(name), before, part, f"-> with line {line}"))
+        lines: dict[int, list[str]] = {}
+        for field in found:
+            lines.setdefault(field.line, []).append(_shown(field))
+        shown = shortened(", ".join(lines.pop(line, []))) or f"{short_value(default)} (default)"
+        for before, part in lines.items():
+            self.book.taken.append(Entry(self._path(name), before, shortened(", ".join(part)), f"-> with line {line}"))
         self.book.set(Entry(self._path(name), line, shown, ""), settings, remark)
 
     def leave(self, name: str, why: str) -> None:
@@ -284,17 +295,17 @@ def _shown(field: Field) -> str:
     """A value for people, shortened."""
     if not isinstance(field.value, Scalar):
         return "{...}" if field.value else "{}"
-    text = field.value.text if len(field.value.text) <= 60 else f"{field.value.text[:57]}..."
+    text = shortened(field.value.text, 60)
     return repr(text) if field.value.kind == "string" else text
 
 
-def _short(value: Any) -> str:
-    """A setting for people."""
+def short_value(value: Any) -> str:
+    """A setting for people, shortened."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):
-        parts = [_short(part) for part in value[:4]]
+        parts = [short_value(part) for part in value[:4]]
         return f"({', '.join(parts)}{f', ... {len(value)} in all' if len(value) > 4 else ''})"
     return str(value)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from detector.config import TwoStageConfig, shortened
+from detector.limits import LEAST_SHORTER_SIDE
 from detector.pipeline_config.fields import Fields
 from detector.pipeline_config.second_stage import read_second_stage
 from detector.pipeline_config.weights import read_hyperparameters
@@ -122,7 +124,10 @@ def read_model(file: Fields) -> None:
     _anchors(rcnn.message("first_stage_anchor_generator"), canvas, stride)
     for name, whole, settings in WHOLE:
         value = rcnn.integer(name, whole)
-        rcnn.take(name, dict.fromkeys(settings, value), default=whole)
+        own = dict.fromkeys(settings, value)
+        if "two_stage.proposals" in own and value > TwoStageConfig().candidates:
+            own["two_stage.candidates"] = value  # they are chosen from these
+        rcnn.take(name, own, default=whole)
     for name, number, settings in NUMBERS:
         value = rcnn.number(name, number)
         rcnn.take(name, dict.fromkeys(settings, value), default=number)
@@ -161,7 +166,7 @@ def _extractor(extractor: Fields) -> int:
     name = extractor.text("type", "")
     if name not in EXTRACTORS:
         known = ", ".join(EXTRACTORS)
-        raise _unsupported(extractor, "type", f"the feature extractor {name!r}", f"one of {known}")
+        raise _unsupported(extractor, "type", f"the feature extractor {shortened(repr(name))}", f"one of {known}")
     if "fpn" in extractor:
         raise _unsupported(extractor, "fpn", "a feature pyramid", "one map of one stride")
     network, tail_stride = EXTRACTORS[name]
@@ -171,7 +176,7 @@ def _extractor(extractor: Fields) -> int:
         raise _unsupported(extractor, "first_stage_features_stride", f"a stride of {stride}", "8 or 16")
     extractor.take("first_stage_features_stride", {"model.output_stride": stride}, default=16)
     trained = extractor.flag("batch_norm_trainable", False)
-    remark = "" if trained else "it keeps what --init gives"
+    remark = "" if trained else "it keeps what --init gives: without --init set two_stage.frozen_norm=false"
     extractor.take("batch_norm_trainable", {"two_stage.frozen_norm": not trained}, remark, default=False)
     own = "the backbone is as keras.applications has it"
     extractor.leave_all({"conv_hyperparams": own, "override_base_feature_extractor_hyperparams": own})
@@ -186,7 +191,8 @@ def _resizer(resizer: Fields, stride: int) -> tuple[int, int]:
         raise _unsupported(resizer, kind, kind, f"{RESIZERS[0]} or {RESIZERS[1]}")
     sides = resizer.message(kind)
     if kind == "keep_aspect_ratio_resizer":
-        shorter, longer = _side(sides, "min_dimension", 600), _side(sides, "max_dimension", 1024)
+        shorter = _side(sides, "min_dimension", 600, LEAST_SHORTER_SIDE)
+        longer = _side(sides, "max_dimension", 1024)
         if shorter > longer:
             raise sides.error(f"found min_dimension {shorter} and max_dimension {longer}; expected the second larger")
         height = width = math.ceil(longer / stride) * stride
@@ -211,11 +217,11 @@ def _resizer(resizer: Fields, stride: int) -> tuple[int, int]:
     return height, width
 
 
-def _side(fields: Fields, name: str, default: int) -> int:
+def _side(fields: Fields, name: str, default: int, least: int = 8) -> int:
     """A side in pixels."""
     value = fields.integer(name, default)
-    if not 8 <= value <= 8192:
-        raise fields.error(f"found {name} {value}; expected 8 to 8192 pixels")
+    if not least <= value <= 8192:
+        raise fields.error(f"found {name} {value}; expected {least} to 8192 pixels")
     return value
 
 
@@ -227,7 +233,7 @@ def _anchors(generator: Fields, canvas: tuple[int, int], stride: int) -> None:
     scales, ratios = grid.numbers("scales"), grid.numbers("aspect_ratios")
     for name, values in (("scales", scales), ("aspect_ratios", ratios)):
         if not values or not all(1e-3 <= value <= 1e3 for value in values):
-            raise grid.error(f"found {name} {values}; expected one or more numbers from 0.001 to 1000")
+            raise grid.error(f"found {name} {shortened(str(values))}; expected one or more numbers from 0.001 to 1000")
     if len(scales) * len(ratios) > MOST_ANCHORS:
         raise grid.error(
             f"found {len(scales)} scales and {len(ratios)} ratios; expected at most {MOST_ANCHORS} anchors"

@@ -14,7 +14,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from detector.pipeline_config.fields import Fields
+from detector.config import shortened
+from detector.pipeline_config.fields import Fields, short_value
 
 KINDS = (
     "constant_learning_rate",
@@ -24,6 +25,7 @@ KINDS = (
 )
 WRITTEN_OUT = 10_000
 RISE = "a rise from 0 here"
+ONE_MORE = "one more than theirs: a rate holds from step n on there, in batch n + 1 here, counted from 1"
 
 
 def read_rate(rate: Fields, steps: int) -> None:
@@ -46,14 +48,14 @@ def read_rate(rate: Fields, steps: int) -> None:
     if kind == KINDS[0]:
         inside.take("learning_rate", {"train.learning_rate": inside.number("learning_rate", 0.002)}, default=0.002)
     elif kind == KINDS[1]:
-        _manual(inside)
+        _manual(inside, steps)
     elif kind == KINDS[2]:
         _exponential(inside, steps)
     else:
         _cosine(inside, steps)
 
 
-def _manual(manual: Fields) -> None:
+def _manual(manual: Fields, steps: int) -> None:
     first = manual.number("initial_learning_rate", 0.002)
     rise, warm_up = 0, manual.flag("warmup", False)
     points: list[tuple[int, float]] = []
@@ -61,9 +63,11 @@ def _manual(manual: Fields) -> None:
         points.append((part.integer("step", 0), part.number("learning_rate", 0.002)))
     at, rates = [step for step, _ in points], [rate for _, rate in points]
     if any(step < 0 for step in at) or any(later <= earlier for earlier, later in itertools.pairwise(at)):
-        raise manual.error(f"found schedules at the steps {', '.join(map(str, at))}; expected rising numbers from 0")
+        found = shortened(", ".join(map(str, at)))
+        raise manual.error(f"found schedules at the steps {found}; expected rising numbers from 0")
     if any(not 0 <= rate <= 1e6 for rate in (first, *rates)):
-        raise manual.error(f"found the rates {', '.join(f'{r:g}' for r in (first, *rates))}; expected numbers from 0")
+        found = shortened(", ".join(f"{rate:g}" for rate in (first, *rates)))
+        raise manual.error(f"found the rates {found}; expected numbers from 0")
     whole = (first, *rates)
     if at and (at[0] == 0 or warm_up):  # the first rate never holds, or is where the rise begins
         first, rise = rates[0], at[0] if warm_up else 0
@@ -76,14 +80,29 @@ def _manual(manual: Fields) -> None:
         scales.append(float(f"{rate / before:.12g}"))
         before = rate
     schedule: dict[str, Any] = {"train.learning_rate": first, "train.schedule": "steps" if at else "constant"}
-    remark = f"the rates are {', '.join(f'{rate:g}' for rate in whole)}"
+    remark = f"the rates are {short_value(tuple(whole))[1:-1]}"
     manual.take("initial_learning_rate", schedule, remark, default=0.002)
     manual.take("warmup", {"train.warmup_steps": rise, "train.warmup_power": 1.0}, RISE if rise else "", default=False)
-    steps = {"train.schedule_steps": tuple(step + 1 for step in at), "train.schedule_scales": tuple(scales)}
+    falls = {"train.schedule_steps": tuple(step + 1 for step in at), "train.schedule_scales": tuple(scales)}
+    told: dict[str, int] = {}  # all of them decide the settings together, which the first of each name tells
     for part in manual.messages("schedule"):
-        for name in ("step", "learning_rate"):
-            if name in part:
-                part.take(name, steps, "see all of schedule")
+        for name, key, why in (
+            ("step", "train.schedule_steps", _never(at, steps) or ONE_MORE),
+            ("learning_rate", "train.schedule_scales", "each over the one before"),
+        ):
+            if name not in part:
+                continue
+            if name in told:
+                part.take(name, {}, f"with line {told[name]}")
+            else:
+                part.take(name, {key: falls[key]}, why if at else "the rate that the run begins with")
+                told[name] = next(field.line for field in part.fields if field.name == name)
+    manual.book.settings.update(falls)  # also where a part leaves one of its two to the default
+
+
+def _never(at: list[int], steps: int) -> str:
+    """What to say of a run that ends before the first change of its rate; nothing of another."""
+    return f"the rate never falls: the run ends at step {steps:,}" if at and at[0] >= steps else ""
 
 
 def _exponential(decay: Fields, steps: int) -> None:
@@ -97,7 +116,7 @@ def _exponential(decay: Fields, steps: int) -> None:
     rate = {"train.learning_rate": first, "train.schedule": "steps" if count else "constant"}
     decay.take("initial_learning_rate", rate, default=0.002)
     at = {"train.schedule_steps": tuple(each * k + 1 for k in range(1, count + 1))}
-    decay.take("decay_steps", at, default=4_000_000)
+    decay.take("decay_steps", at, ONE_MORE if count else _never([each], steps), default=4_000_000)
     decay.take("decay_factor", {"train.schedule_scales": (factor,) * count}, default=0.95)
     stairs = decay.flag("staircase", True)
     decay.leave("staircase", "as it is here" if stairs else "always in stairs here, the same every decay_steps")

@@ -12,24 +12,28 @@ Every scalar of the file, and every message that holds nothing, is in exactly on
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detector.config import Experiment
+from detector.config import Experiment, config_names, read_limited
 from detector.limits import check_experiment
 from detector.pipeline_config.evaluation import read_evaluation
 from detector.pipeline_config.fields import Book, Entry, Fields
 from detector.pipeline_config.model import read_model
+from detector.pipeline_config.second_stage import NAMES_PER_BOX
 from detector.pipeline_config.text_format import MOST_CHARACTERS, parse_text
 from detector.pipeline_config.training import read_training
-from schemas.errors import FormatError
-from wordtree.text_files import read_text
+from schemas.errors import FormatError, InputError
 
 _BEGINNING = re.compile(
     r"(?:\s|#[^\n]*\n)*(?:model|train_config|eval_config|train_input_reader|eval_input_reader)\s*:?\s*[{<]"
 )
+
+SHOWN = 200  # entries of a list that are told to people
+EXPECTED = "expected a pipeline.config, with model { faster_rcnn { ... } } in it"
 
 
 class Reading(NamedTuple):
@@ -48,7 +52,7 @@ class Reading(NamedTuple):
     flags: tuple[str, ...]
 
     def lines(self, where: str) -> list[str]:
-        """The account, for people.
+        """The account, for people: of each list so many entries as are read.
 
         Args:
             where: the file's name.
@@ -63,8 +67,15 @@ class Reading(NamedTuple):
         )
         lines = [f"read {where}, a pipeline.config of the TensorFlow Object Detection API"]
         for head, entries in heads:
-            lines += [f"  {head}"] + [f"    {entry}" for entry in sorted(entries, key=lambda entry: entry.line)]
+            lines += [f"  {head}"] + [f"    {entry}" for entry in sorted(entries, key=lambda entry: entry.line)[:SHOWN]]
+            if len(entries) > SHOWN:
+                lines.append(f"    and {len(entries) - SHOWN:,} more")
         lines.append(f"  detections as it says: wordtree detect RUN IMAGE... {' '.join(self.flags)}")
+        if ("--top", str(NAMES_PER_BOX)) in itertools.pairwise(self.flags):
+            lines.append(
+                f"    --top {NAMES_PER_BOX}: theirs tells a box under every class above score_threshold, here under "
+                f"its {NAMES_PER_BOX} likeliest, the default of `wordtree detect`; a larger --top tells more"
+            )
         return lines
 
 
@@ -73,10 +84,10 @@ def looks_like_pipeline(name: str) -> bool:
     if name.endswith(".config"):
         return True
     try:
-        with open(name, encoding="utf-8", errors="replace") as file:
-            return _BEGINNING.match(file.read(10_000)) is not None
-    except (OSError, ValueError):
+        beginning = read_limited(name, 4 * MOST_CHARACTERS)[:10_000]
+    except (InputError, FormatError):
         return False
+    return _BEGINNING.match(beginning.decode("utf-8-sig", "replace")) is not None
 
 
 def read_pipeline(path: Path) -> Reading:
@@ -87,9 +98,21 @@ def read_pipeline(path: Path) -> Reading:
         FormatError: if it is no text format, or a value is none of its field; with the line.
         ConfigError: if the model is none that is built here.
     """
-    if path.is_file() and path.stat().st_size > 4 * MOST_CHARACTERS:
-        raise FormatError(f"{path}: has {path.stat().st_size:,} bytes; expected at most {MOST_CHARACTERS:,} characters")
-    return pipeline_experiment(read_text(path), str(path), path.stem)
+    try:
+        data = read_limited(str(path), 4 * MOST_CHARACTERS)
+    except InputError as error:
+        names = "" if path.exists() else f", or the name of an experiment: {', '.join(config_names())}"
+        raise InputError(f"{error}; {EXPECTED}{names}") from error
+    if not data.strip():
+        raise InputError(f"{path}: the file is empty; {EXPECTED}: copy it anew, or take examples/faster_rcnn.config")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FormatError(
+            f"{path} line {line}: found byte 0x{data[error.start]:02x}; expected UTF-8 text: save the file as such"
+        ) from None
+    return pipeline_experiment(text, str(path), path.stem)
 
 
 def pipeline_experiment(text: str, where: str = "pipeline.config", name: str = "pipeline") -> Reading:

@@ -45,7 +45,7 @@ SUPPRESSION_UNUSED = {
     "use_hard_nms": "as it is here",
     "use_cpu_nms": "where it is computed is decided here",
 }
-NAMES_PER_BOX = 5
+NAMES_PER_BOX = 5  # `wordtree detect --top`: the likeliest of a box; theirs counts every class of it
 
 
 def read_second_stage(rcnn: Fields) -> None:
@@ -73,7 +73,8 @@ def _head(predictor: Fields) -> None:
         if head.flag(name, False):
             raise ConfigError(f"{where}: found {name}: true, but no {what} are predicted here; expected false")
         head.leave(name, "as it is here")
-    use, keep = head.flag("use_dropout", False), head.number("dropout_keep_probability", 0.5)
+    use = head.flag("use_dropout", False)
+    keep = head.number("dropout_keep_probability", 0.5) if use else 1.0
     if not 0 < keep <= 1:
         raise head.error(f"found dropout_keep_probability {keep:g}; expected a number above 0, up to 1")
     share = round(1 - keep, 7) if use else 0.0

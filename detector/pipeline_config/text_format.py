@@ -6,8 +6,8 @@
     # to the end of the line; `,` or `;` may stand behind a field
 
 Law: every field knows its line, every error names file and line, what was found and what was expected. What a word or a
-number means is the reader's affair: here values are kept as they stand. A file of more than a megabyte, or with
-messages deeper than 32, is refused: published ones have four kilobytes and a depth of 8.
+number means is the reader's affair: here values are kept as they stand. A file of more than a megabyte or 300,000
+words and marks, or with messages deeper than 32, is refused: published ones have four kilobytes and a depth of 8.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from detector.config import shortened
 from schemas.errors import FormatError
 
 MOST_CHARACTERS = 1_000_000
+MOST_TOKENS = 300_000
 DEEPEST = 32
 INFINITIES = ("inf", "infinity", "nan")
 
@@ -85,7 +87,7 @@ def parse_text(text: str, where: str) -> tuple[Field, ...]:
 
 
 def _tokens(text: str, where: str) -> Iterator[_Token]:
-    position, line = 0, 1
+    position, line, count = 0, 1, 0
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
@@ -94,6 +96,12 @@ def _tokens(text: str, where: str) -> Iterator[_Token]:
             expected = "the closing quote in the same line" if open_string else "a name, a number, a string or a mark"
             raise FormatError(f"{where} line {line}: found {rest!r}; expected {expected}")
         if found.lastgroup != "space":
+            count += 1
+            if count > MOST_TOKENS:
+                raise FormatError(
+                    f"{where} line {line}: found more than {MOST_TOKENS:,} words and marks; expected at most as many: "
+                    "give the file that was meant"
+                )
             yield _Token(str(found.lastgroup), found.group(), line)
         line += text.count("\n", position, found.end())
         position = found.end()
@@ -141,7 +149,7 @@ class _Parser:
         colon = self._skip(":")
         if self._skip("["):
             if not colon and not (self._peek().kind == "mark" and self._peek().text in "{<"):
-                raise self._error(f"':' before the list of {name}")
+                raise self._error(f"':' before the list of {shortened(name)}")
             return self._list(name, depth)
         return [Field(name, line, self._value(name, colon, depth))]
 
@@ -168,7 +176,7 @@ class _Parser:
             if self._skip("]"):
                 return found
             if not self._skip(","):
-                raise self._error(f"',' or ']' in the list of {name}")
+                raise self._error(f"',' or ']' in the list of {shortened(name)}")
 
     def _value(self, name: str, colon: bool, depth: int) -> Scalar | tuple[Field, ...]:
         opening = self._peek()
@@ -180,7 +188,7 @@ class _Parser:
                 )
             return self.fields(_CLOSING[opening.text], depth + 1)
         if not colon:
-            raise self._error(f"':' or '{{' behind {name}")
+            raise self._error(f"':' or '{{' behind {shortened(name)}")
         if self._peek().kind == "string":
             return self._string()
         sign = "-" if self._skip("-") else ""
@@ -189,7 +197,7 @@ class _Parser:
             return Scalar("number", sign + self._take().text)
         if token.kind == "word" and not sign:
             return Scalar("word", self._take().text)
-        raise self._error("a number" if sign else f"a value for {name}")
+        raise self._error("a number" if sign else f"a value for {shortened(name)}")
 
     def _string(self) -> Scalar:
         parts: list[str] = []

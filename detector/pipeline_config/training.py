@@ -140,7 +140,8 @@ def _optimizer(optimizer: Fields, steps: int) -> None:
     if kind != "adam_optimizer":
         momentum = inside.number("momentum_optimizer_value", 0.9)
         inside.take("momentum_optimizer_value", {"train.momentum": momentum}, default=0.9)
-    averaged, decay = optimizer.flag("use_moving_average", True), optimizer.number("moving_average_decay", 0.9999)
+    averaged = optimizer.flag("use_moving_average", True)
+    decay = optimizer.number("moving_average_decay", 0.9999) if averaged else 0.0
     ema = {"train.ema": decay if averaged else 0.0}
     optimizer.take("use_moving_average", ema, "the averages are what is evaluated" if averaged else "", default=True)
     if averaged:
@@ -152,6 +153,7 @@ def _augmentation(train: Fields) -> None:
     """The four that are here; without them the picture stays as it is."""
     settings = train.book.settings
     settings |= {"augment.flip": 0.0, "augment.grey": 0.0, "augment.hue": 0.0, "augment.saturation": 1.0}
+    settings["augment.jitter"] = 0.0  # the mode here does not read it; so nobody takes it for jitter
     for option in train.messages("data_augmentation_options"):
         option.one_of(*OPTIONS)
         if "random_horizontal_flip" in option:

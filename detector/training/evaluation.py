@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,22 @@ class Evaluations:
         kept = {k: v for k, v in self.trainer.variables().items() if k.startswith(f"{section}/")}
         save_checkpoint(root, best, kept, name=BEST)
         self.log(f"best so far: {self.metric} {value:.4f} at step {info.step}, kept in {root / BEST}")
+
+
+def with_evaluations(experiment: Experiment, wanted: bool) -> Experiment:
+    """The experiment evaluated at its end, where it is to be evaluated and does not say how often."""
+    config = experiment.train
+    if not wanted or config.evaluate_every:
+        return experiment
+    return replace(experiment, train=replace(config, evaluate_every=config.steps))
+
+
+def evaluation_line(experiment: Experiment) -> str:
+    """When it is evaluated, for the plan."""
+    config = experiment.train
+    if config.evaluate_every < config.steps:
+        return f"  eval: every {config.evaluate_every} steps and at the end"
+    return f"  eval: once, at the end (step {config.steps}); --set train.evaluate_every=N evaluates on the way"
 
 
 def check_plan(plan: EvaluationPlan, every: int) -> None:

@@ -9,7 +9,8 @@ Only the weights are taken, not the optimizer or the step: the schedule begins a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from detector.checkpoint import open_variables, variable_shapes
 from detector.config import load_config
 from detector.run import find_checkpoint, split_run_path, weights_section
 from detector.training.keras_file import is_keras_file
-from detector.training.keras_weights import read_backbone
+from detector.training.keras_weights import fitting_width, read_backbone
 from schemas.errors import ConfigError, InputError
 from wordtree.files import read_tree
 from wordtree.tree import WordTree
@@ -29,7 +30,7 @@ Log = Callable[[str], None]
 HEADS = ("region", "classes", "rpn", "roi_dense1", "roi_dense2")  # what stands behind the body
 # Of a head's variables: the axis with a row a class.
 CLASS_AXIS = {"region/class_kernel": 1, "region/class_bias": 1, "classes/kernel": -1, "classes/bias": -1}
-SHOWN = 8
+SHOWN = 8  # variables that a refusal names; the log names all
 
 
 @dataclass
@@ -60,13 +61,20 @@ class Restored:
         lines += [f"  by class    {path}: {known} of {all_} classes" for path, (known, all_) in self.rows.items()]
         for word, paths in (("missing", self.missing), ("not used", self.unused)):
             if paths:
-                more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-                lines.append(f"  {word:10}  {len(paths)}: {', '.join(paths[:SHOWN])}{more}")
+                lines.append(f"  {word:10}  {len(paths)}: {', '.join(by_layer(paths))}")
         lines += [
             f"  mismatched  {path}: {list(there)} there, {list(here)} here"
             for path, (there, here) in self.mismatched.items()
         ]
         return lines
+
+
+def by_layer(paths: Iterable[str]) -> list[str]:
+    """All of them in short: "rpn (4)" for four variables of a layer; one alone by its path."""
+    paths = list(paths)
+    numbers = Counter(path.split("/")[0] for path in paths)
+    first = {path.split("/")[0]: path for path in reversed(paths)}
+    return [f"{layer} ({number})" if number > 1 else first[layer] for layer, number in numbers.items()]
 
 
 def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> Restored:
@@ -87,7 +95,7 @@ def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> 
     folder, _ = split_run_path(source)
     if folder.is_dir():
         restored = _from_run(detector, source, commit=False)
-        refuse_gaps(restored, source, allow_partial)
+        refuse_gaps(restored, source, allow_partial, lambda: _hint(detector, _width_of_run(folder, detector)))
         _from_run(detector, source, commit=True)
     elif is_keras_file(source):
         restored = _from_keras(detector, source, allow_partial)
@@ -101,8 +109,14 @@ def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> 
     return restored
 
 
-def refuse_gaps(restored: Restored, source: str, allow_partial: bool) -> None:
+def refuse_gaps(restored: Restored, source: str, allow_partial: bool, hint: Callable[[], str] = str) -> None:
     """Refuse a body with gaps.
+
+    Args:
+        restored: what was found.
+        source: as the user gave it.
+        allow_partial: gaps are allowed.
+        hint: what would make it fit, if that is known; asked only where some shape is another.
 
     Raises:
         ConfigError: naming them.
@@ -116,10 +130,27 @@ def refuse_gaps(restored: Restored, source: str, allow_partial: bool) -> None:
             else path
             for path in gaps[:SHOWN]
         ]
+        fits = hint() if restored.mismatched else ""
+        advice = "or" if fits else "give a run of the same network, or"
         raise ConfigError(
-            f"--init {source} does not hold all of this network's body: {', '.join(reasons)}{more}; give a run of the "
-            "same network, or --allow-partial to begin these with random weights"
+            f"--init {source} {fits}does not hold all of this network's body: {', '.join(reasons)}{more}; {advice} "
+            "--allow-partial to begin these with random weights"
         )
+
+
+def _hint(detector: Any, width: float | None) -> str:
+    """What to set where the source is of another width."""
+    here = detector.experiment.model.width
+    if width is None or width == here:
+        return ""
+    return f"fits model.width {width:g}, and here that is {here:g}: give --set model.width={width:g}. It "
+
+
+def _width_of_run(folder: Path, detector: Any) -> float | None:
+    """None where it is of another network."""
+    there, here = load_config(str(folder / "config.json")).model, detector.experiment.model
+    same = (there.network, there.cfg, there.depth) == (here.network, here.cfg, here.depth)
+    return there.width if same else None
 
 
 def class_rows(source: WordTree, target: WordTree) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +234,8 @@ def _from_keras(detector: Any, source: str, allow_partial: bool) -> Restored:
         else:
             restored.whole.append(path)
             taken.append(weight)
-    refuse_gaps(restored, source, allow_partial)
+    model = detector.experiment.model
+    refuse_gaps(restored, source, allow_partial, lambda: _hint(detector, fitting_width(source, model)))
     for weight in taken:
         weight.assign(file.arrays[weight.path])
     return restored

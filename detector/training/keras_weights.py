@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from detector.config import ModelConfig
 from detector.networks.applications import BACKBONES, DEVIATION, MEAN, own_names, published_backbone
 from detector.training.keras_file import StoredLayer, StoredModel, open_keras_file, read_array
 from schemas.errors import ConfigError
+
+WIDTHS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # of published MobileNets
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,23 @@ def read_backbone(path: str | Path, config: ModelConfig) -> FileWeights:
             for k, (variable, _) in enumerate(layer.variables[: len(values)]):
                 arrays[f"{layer.own}/{variable}"] = values[k]
     return FileWeights(arrays, unused)
+
+
+def fitting_width(path: str | Path, config: ModelConfig) -> float | None:
+    """The `model.width` whose shapes all layers in the file have, most of the network's being there; None: no width.
+
+    Raises:
+        FormatError: the file is damaged.
+    """
+    if config.cfg or config.network not in BACKBONES or not BACKBONES[config.network].alpha:
+        return None
+    with open_keras_file(path) as models:
+        for width in WIDTHS:
+            wanted = list(wanted_layers(replace(config, width=width)))
+            pairs = max((pair_layers(wanted, model) for model in models), key=_fitting)
+            if _fitting(pairs) == len(pairs) > len(wanted) / 2:
+                return width
+    return None
 
 
 def pair_layers(wanted: list[WantedLayer], stored: StoredModel) -> list[tuple[WantedLayer, StoredLayer]]:

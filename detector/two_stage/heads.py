@@ -15,8 +15,10 @@ import keras
 import tensorflow as tf
 
 from detector.two_stage.stage import StageLayer
+from schemas.errors import ConfigError
 
 ENTRIES = 5  # codes x, y, w, h, objectness
+LARGEST_SOUGHT = 32  # cells of a crop's side: what no crop of so many fits is told without a number
 DEVIATION = 0.01  # of the first weights (Ren et al. 2015, section 3.1.3)
 
 
@@ -77,10 +79,20 @@ def second_stage(rest: Any, crop: tuple[int, int], *, width: int, dropout: float
         crop: (s, C).
         width: F of the dense layers.
         dropout: share of a vector's numbers dropped in training.
+
+    Raises:
+        ConfigError: if crops are so small that nothing of them would be left.
     """
     side, channels = crop
     crops = keras.Input((side, side, channels), name="crops")
     if rest is not None:
+        if not _fits(rest, side, channels):
+            least = next((more for more in range(side + 1, LARGEST_SOUGHT + 1) if _fits(rest, more, channels)), 0)
+            raise ConfigError(
+                f"two_stage.crop / two_stage.pool is {side}: of crops of {side} x {side} cells nothing is left in the "
+                f"second stage; expected {f'{least} or more' if least else 'more'}: a larger two_stage.crop, "
+                "two_stage.pool=1, or two_stage.tail_stride=1, which does not halve them"
+            )
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="roi_mean")(rest(crops))
     else:
         x = keras.layers.Flatten(name="roi_flat")(crops)
@@ -91,3 +103,12 @@ def second_stage(rest: Any, crop: tuple[int, int], *, width: int, dropout: float
     if dropout:
         x = keras.layers.Dropout(dropout, name="roi_dropout")(x)
     return StageLayer(keras.Model(crops, x), name="second_stage")
+
+
+def _fits(rest: Any, side: int, channels: int) -> bool:
+    """Whether a network makes a map of crops of a size."""
+    try:
+        shape = rest.compute_output_shape((1, side, side, channels))
+    except ValueError:  # Keras: the size of a layer's output would be zero or negative
+        return False
+    return all(shape[1:3])

@@ -69,6 +69,9 @@ def test_bad_overrides_are_named(override, message):
         "model.width=nan",
         "model.stages=9",
         "model.output_stride=12",
+        "model.shorter_side=15",
+        "two_stage.frozen_stride=3",
+        "two_stage.frozen_stride=24",
         "model.anchors=[[0, 0]]",
         "data.max_boxes=0",
         "data.shares=1,0",
@@ -81,6 +84,27 @@ def test_values_out_of_range_are_refused_with_the_range(override):
     key = override.split("=")[0]
     with pytest.raises(ConfigError, match=rf"--set {key}=.*: {key}.*; expected "):
         load_config("tiny64", [override])
+
+
+def test_proposals_are_chosen_from_as_many_candidates_or_more():
+    words = "two_stage.candidates is 20, fewer than two_stage.proposals, 50, .*; expected as many or more"
+    chosen = ["two_stage.candidates=20", "two_stage.proposals=50"]
+    with pytest.raises(ConfigError, match=words):
+        load_config("faster_rcnn_small", chosen)
+    assert load_config("tiny64", chosen).two_stage.proposals == 50  # does not read them
+    assert load_config("faster_rcnn_small", ["two_stage.candidates=50", "two_stage.proposals=50"]).two_stage.pool == 2
+
+
+def test_crops_of_which_nothing_is_left_name_the_least():
+    keras = pytest.importorskip("keras")
+    from detector.two_stage.heads import second_stage
+
+    crops = keras.Input((None, None, 2))
+    halved = keras.layers.Conv2D(3, 3, strides=2)(keras.layers.ZeroPadding2D(((0, 1), (0, 1)))(crops))
+    rest = keras.Model(crops, halved)
+    with pytest.raises(ConfigError, match=r"two_stage.crop / two_stage.pool is 1: .*; expected 2 or more: a larger"):
+        second_stage(rest, (1, 2), width=8, dropout=0.0)
+    assert second_stage(rest, (2, 2), width=8, dropout=0.0).compute_output_shape((None, 2, 2, 2)) == (None, 3)
 
 
 def test_every_ranged_key_exists_and_every_shipped_experiment_is_in_range():

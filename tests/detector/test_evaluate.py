@@ -84,6 +84,13 @@ def test_classes_with_and_without_boxes_are_shown_apart(fine_set, tree):
     assert (row["label"], row["path"], row["boxed"], row["training_labels"]) == ("square", "figure > square", False, 7)
     text = table(result)
     assert text.index("boxed in training, 1 classes") < text.index("never boxed, only labelled, 1 classes")
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[0][:4] == ["class", "AP", "AP50", "AP75"]
+    groups = {line[0]: line[-3:] for line in lines if "classes" in line and line[0] in ("boxed", "never")}
+    assert groups == {"boxed": ["1.000"] * 3, "never": ["0.000"] * 3}
+    for name in ("AP (0.50:0.95)", "AP50", "AP75"):  # all, boxed, unboxed, near, far
+        (found,) = (line for line in text.splitlines() if line.startswith(f"  {name} "))
+        assert found.split()[-5:] == ["0.500", "1.000", "0.000", "-", "0.000"]
 
 
 def test_classes_without_any_training_data_are_a_group_of_their_own(fine_set, tree):

@@ -167,6 +167,8 @@ def test_limits():
     assert fields[0].value == ()
     with pytest.raises(FormatError, match=f"messages within messages, {DEEPEST + 1} deep; expected at most {DEEPEST}"):
         parse_text("m { " * 10_000, "x")
+    with pytest.raises(FormatError, match="line 1: found more than 300,000 words and marks"):
+        parse_text("a{}" * 100_001, "x")
     with pytest.raises(FormatError, match="characters; expected at most 1,000,000"):
         parse_text(" " * (MOST_CHARACTERS + 1), "x")
 

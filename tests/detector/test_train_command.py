@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 
@@ -11,11 +12,11 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from detector.cli_train import add_train  # noqa: E402
-from detector.config import Experiment, TrainConfig  # noqa: E402
+from detector.config import Experiment, ModelConfig, TrainConfig, TwoStageConfig, load_config  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.run import write_tree  # noqa: E402
 from detector.training.counting import count_training_nodes, data_warnings  # noqa: E402
-from detector.training.plan import passes  # noqa: E402
+from detector.training.plan import passes, recipe_lines, recipe_warnings  # noqa: E402
 from schemas.arrow import AnnotationColumns  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
 from schemas.manifest import ClassEntry  # noqa: E402
@@ -84,6 +85,80 @@ def test_an_override_that_is_refused_is_named_alone(command):
         command(*wrong)
     with pytest.raises(ConfigError, match=r"^--set train.log_every=5: train.checkpoint_every is 4; expected"):
         command("--set", "train.steps=9", "--set", "train.log_every=5")
+
+
+def test_sets_without_steps_between_are_evaluated_once_at_the_end(command, capsys, fine_set):
+    assert command("--dry-run", "--eval", fine_set) == 0
+    assert "  eval: once, at the end (step 12); --set train.evaluate_every=N eval" in capsys.readouterr().out
+    assert command("--dry-run", "--eval", fine_set, "--set", "train.evaluate_every=4") == 0
+    assert "  eval: every 4 steps and at the end" in capsys.readouterr().out
+    assert command("--dry-run") == 0
+    assert "eval:" not in capsys.readouterr().out
+
+
+def test_the_evaluation_at_the_end_is_done(command, monkeypatch, fine_set, tmp_path):
+    def scored(run, dataset, batch_size):
+        return {"summary": {"AP50": 0.5}}
+
+    monkeypatch.setattr("detector.training.evaluation.evaluate_run", scored)
+    assert command("--eval", fine_set) == 0
+    (line,) = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
+    assert (json.loads(line)["step"], json.loads(line)["dataset"]) == (12, "fine")
+    assert (tmp_path / "run" / "checkpoints" / "best").is_dir()
+    assert load_config(str(tmp_path / "run" / "config.json")).train.evaluate_every == 12
+
+
+def planned(**train):
+    return Experiment(name="t", train=TrainConfig(**({"steps": 100, "warmup_steps": 0} | train)))
+
+
+def test_a_rate_that_only_rises_is_warned_of(command, capsys):
+    (line,) = recipe_warnings(planned(warmup_steps=200, warmup_power=1.0, learning_rate=0.01), False)
+    assert line.startswith("train.warmup_steps is 200 and train.steps 100: the rate only rises, to 0.005 of 0.01 at")
+    assert line.endswith("give --set train.warmup_steps=10, say")
+    assert recipe_warnings(planned(warmup_steps=99), False) == []
+    assert command("--dry-run", "--set", "train.warmup_steps=12") == 0
+    assert "warning: train.warmup_steps is 12 and train.steps 12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("steps", "scales", "first"),
+    [
+        ((101, 200), (0.1, 0.1), 101),
+        ((50, 101), (10.0, 0.1), 101),
+        ((100, 200), (0.1, 0.1), 0),
+        ((50,), (10.0,), 0),
+        ((50, 60, 200), (10.0, 0.1, 0.1), 0),
+    ],
+)
+def test_a_rate_that_never_falls_is_told(steps, scales, first):
+    text = "\n".join(recipe_lines(planned(schedule="steps", schedule_steps=steps, schedule_scales=scales), []))
+    assert (f"it never falls: the first drop is at step {first}, the run has 100" in text) == bool(first)
+    assert ("never falls" in text) == bool(first)
+
+
+def test_what_is_frozen_without_weights_is_warned_of():
+    def warnings(has_weights=False, **two_stage):
+        model = ModelConfig(architecture="faster_rcnn", network=two_stage.pop("network", "ResNet50"))
+        experiment = Experiment(name="t", model=model, train=planned().train, two_stage=TwoStageConfig(**two_stage))
+        return recipe_warnings(experiment, has_weights)
+
+    (line,) = warnings(frozen_norm=True, frozen_stride=4)
+    assert line.startswith("frozen without --init: the layers up to stride 4 and scale and statistics of batch norm")
+    assert line.endswith("--set two_stage.frozen_stride=0 --set two_stage.frozen_norm=false")
+    (line,) = warnings(frozen_norm=True)
+    assert line.endswith("train them: --set two_stage.frozen_norm=false")
+    assert warnings(frozen_norm=True, network="VGG16") == []  # it has none
+    assert warnings() == warnings(True, frozen_norm=True, frozen_stride=4) == []
+    assert recipe_warnings(planned(), False) == []
+
+
+def test_the_plan_says_what_a_network_does_not_read():
+    def lines(**model):
+        return "\n".join(recipe_lines(Experiment(name="t", model=ModelConfig(**model)), []))
+
+    assert "net:  VGG16 does not read model.stages and model.depth" in lines(network="VGG16", stages=5)
+    assert "net:" not in lines(network="VGG16") + lines(stages=5)
 
 
 SILENT = ClassEntry(id=9, label="thing", wnid="n00000002", display_name="thing")

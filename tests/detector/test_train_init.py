@@ -13,7 +13,7 @@ from detector.config import Experiment, LossConfig, ModelConfig  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.run import write_tree  # noqa: E402
 from detector.train import train  # noqa: E402
-from detector.training.initial import class_rows, copy_rows, initialise  # noqa: E402
+from detector.training.initial import Restored, by_layer, class_rows, copy_rows, initialise  # noqa: E402
 from schemas.errors import ConfigError, InputError  # noqa: E402
 from tests.detector.train_stub import stub_experiment, use_stub  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
@@ -93,7 +93,8 @@ def test_gaps_in_the_body_are_refused_before_anything_is_changed(tree, tmp_path)
     assert any(path.startswith("conv03/") for path in restored.missing)
     assert any(line.startswith("  missing     ") for line in lines)
     other = as_run(filled(build_detector(experiment(width=0.25), tree)), tmp_path / "wide")
-    with pytest.raises(ConfigError, match=r"conv02/kernel \(\[3, 3, 8, 16\] there, \[3, 3, 8, 8\] here\)"):
+    words = r"--set model.width=0.25. It .*conv02/kernel \(\[3, 3, 8, 16\] there, \[3, 3, 8, 8\] here\).*; or --a"
+    with pytest.raises(ConfigError, match=words):
         initialise(target, other, allow_partial=False, log=lines.append)
 
 
@@ -139,6 +140,13 @@ def test_a_darknet_file_gives_its_layers(tree, tmp_path):
     np.testing.assert_array_equal(values(partly)["norm02/gamma"], values(source)["norm02/gamma"])
     assert "norm02/gamma" in restored.whole
     assert "region/box_kernel" in restored.missing
+
+
+def test_the_log_names_all_that_is_missing_by_layer():
+    paths = [*(f"rpn/{k}" for k in range(12)), "classes/bias", *(f"conv{k}/kernel" for k in range(9))]
+    assert by_layer(paths) == ["rpn (12)", "classes/bias", *(f"conv{k}/kernel" for k in range(9))]
+    (_, line) = Restored(missing=paths).table()
+    assert line == f"  missing     22: {', '.join(by_layer(paths))}"
 
 
 def test_no_such_source_is_named(tree, tmp_path):

@@ -21,7 +21,7 @@ from detector.dataset import open_dataset  # noqa: E402
 from detector.networks.applications import DEVIATION, MEAN, tap_backbone  # noqa: E402
 from detector.train import train  # noqa: E402
 from detector.training.initial import initialise  # noqa: E402
-from detector.training.keras_weights import wanted_layers  # noqa: E402
+from detector.training.keras_weights import fitting_width, wanted_layers  # noqa: E402
 from schemas.errors import ConfigError, FormatError  # noqa: E402
 
 NAME = "MobileNet"
@@ -170,8 +170,22 @@ def test_gaps_are_refused_before_anything_is_changed(tree, tmp_path):
     assert restored.body_gaps() == ["conv_pw_3/kernel"]
     after = next(weight for weight in found.model.weights if weight.path == "conv_pw_3/kernel")
     np.testing.assert_array_equal(after.numpy(), before["conv_pw_3/kernel"])
-    with pytest.raises(ConfigError, match=r"conv1/kernel \(\[3, 3, 3, 8\] there, \[3, 3, 3, 16\] here\)"):
+    words = (
+        r"x.h5 fits model.width 0.25, and here that is 0.5: give --set model.width=0.25. It does not hold all .*"
+        r"conv1/kernel \(\[3, 3, 3, 8\] there, \[3, 3, 3, 16\] here\).*; or --allow-partial"
+    )
+    with pytest.raises(ConfigError, match=words):
         initialise(detector("faster_rcnn", tree, width=0.5), str(path), allow_partial=False, log=print)
+
+
+@pytest.mark.parametrize("kind", ["weights", "legacy", "renamed"])
+def test_the_width_of_a_file_is_told_by_its_shapes(kind, tmp_path):
+    path = write(published(name="MobileNetV2", alpha=0.5), tmp_path, kind)
+    model = ModelConfig(network="MobileNetV2", width=1.0)
+    assert fitting_width(path, model) == 0.5
+    if kind == "weights":
+        assert fitting_width(path, replace(model, network="MobileNet")) is None
+        assert fitting_width(path, replace(model, network="ResNet50")) is None  # has no width
 
 
 def test_what_is_no_such_file_is_refused_by_name(tree, tmp_path):
