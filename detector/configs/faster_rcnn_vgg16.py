@@ -21,42 +21,19 @@ The dense layers and the head begin at random; the layers up to stride 2 stay as
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig, TwoStageConfig
-from detector.two_stage.anchor_shapes import anchor_shapes
+from dataclasses import replace
 
-CANVAS = (608, 1024)  # height and width in pixels
+from detector.config import Experiment, TwoStageConfig
+from detector.configs import faster_rcnn_resnet50
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    shapes = anchor_shapes(CANVAS)
-    return Experiment(
+    """The experiment: that of ResNet-50, but for the network, its second stage and the rate."""
+    base = faster_rcnn_resnet50.get_config()
+    return replace(
+        base,
         name="faster_rcnn_vgg16",
-        model=ModelConfig(
-            architecture="faster_rcnn",
-            network="VGG16",
-            input_size=CANVAS[1],
-            input_height=CANVAS[0],
-            shorter_side=600,
-            output_stride=16,
-            anchors=shapes,
-            num_anchors=len(shapes),
-        ),
-        loss=LossConfig(weak="off"),
-        augment=AugmentConfig(flip=0.5),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=175_000,
-            batch_size=8,
-            learning_rate=5e-4,
-            reference_batch=1,
-            warmup_steps=500,
-            schedule="steps",
-            schedule_steps=(112_500, 150_000),
-            schedule_scales=(0.1, 0.1),
-            weight_decay=0.0,
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+        model=replace(base.model, network="VGG16"),
+        train=replace(base.train, learning_rate=5e-4),
         two_stage=TwoStageConfig(second_stage="dense", head_width=4096, frozen_stride=2),
     )
