@@ -20,7 +20,7 @@ from detector.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
 from detector.config import DecodeConfig, Experiment, ModelConfig  # noqa: E402
 from detector.decode.tables import walk_tables  # noqa: E402
 from detector.export import images  # noqa: E402
-from detector.export.lite import to_floats, to_integers  # noqa: E402
+from detector.export.lite_file import to_floats, to_integers  # noqa: E402
 from detector.export.plan import ExportPlan  # noqa: E402
 from detector.export.serving import restore  # noqa: E402
 from detector.export.write import export  # noqa: E402
