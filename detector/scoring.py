@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 
 from detector.augment import letterbox, place_image
-from detector.config import DecodeConfig
 from detector.content import content_of
 from detector.dataset import Dataset
 from detector.input import decode_image, first_line
@@ -73,7 +72,7 @@ class Scorer:
         self.detector, self.classes = detector, len(nodes)
         self.nodes = np.asarray([*nodes, *above], np.int32)
         self.has_objectness = hasattr(detector, "predict")
-        self.overlap = float(getattr(detector, "overlap", DecodeConfig.iou_threshold))
+        self.overlap = float(detector.overlap)
         self.chains = chains and self.has_objectness
         boxes = tf.TensorSpec([None, None, 4], tf.float32)
         places, counts = tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.int32)

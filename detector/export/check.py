@@ -104,7 +104,7 @@ def check(
             continue
         log(f"checking {file['path']}")
         if file["format"] == "saved-model":
-            other: Any = LoadedModel(folder / file["path"])
+            other: Any = LoadedModel(folder / file["path"], run.detector.overlap)
             finder: Finder = other.find
         else:
             other = open_lite(folder, file["path"])

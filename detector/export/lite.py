@@ -59,6 +59,7 @@ class LiteDetector:
     """
 
     model: Any = None
+    overlap: float = DecodeConfig.iou_threshold
 
     def __init__(self, network: LiteNetwork, tree: WordTree, priors: np.ndarray) -> None:
         self.network, self.tree = network, tree

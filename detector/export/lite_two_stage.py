@@ -144,6 +144,7 @@ class LiteTwoStage:
         self.first = LiteSignature(interpreter, path, FIRST, "images", OUTPUTS[FIRST])
         self.second = LiteSignature(interpreter, path, SECOND, "crops", OUTPUTS[SECOND])
         self.path, self.tree, self.settings = Path(path), tree, experiment.two_stage
+        self.overlap: float = self.settings.final_iou
         self.tables: TreeTables = tree_tables(tree)
         self.middle = middle
         self.shapes = tf.constant(np.asarray(shapes, np.float32))

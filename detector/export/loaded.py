@@ -22,9 +22,15 @@ from detector.tree_softmax import TreeTables
 
 
 class LoadedModel:
-    """A SavedModel directory of `wordtree export`; it scores nodes and finds objects, as `detector.api` says."""
+    """A SavedModel directory of `wordtree export`; it scores nodes and finds objects, as `detector.api` says.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the directory.
+        overlap: of the detector that was exported: the scores are those before suppression.
+    """
+
+    def __init__(self, path: Path, overlap: float) -> None:
+        self.overlap = overlap
         self._loaded: Any = tf.saved_model.load(str(path))  # keeps the variables of the signatures
         self._images = self._loaded.signatures["serving_default"]
         self._scores = self._loaded.signatures["scores"]

@@ -210,7 +210,8 @@ def test_inference_says_where_the_picture_lies(shorter):
 
 def test_evaluation_says_where_the_picture_lies():
     detector = SimpleNamespace(
-        score_nodes=lambda images, nodes, content: (content[:, None], tf.fill([tf.shape(images)[0], 1, 2], 0.5))
+        overlap=0.45,
+        score_nodes=lambda images, nodes, content: (content[:, None], tf.fill([tf.shape(images)[0], 1, 2], 0.5)),
     )
     places = np.array([letterbox(height, width, (32, 64), 20)[:4] for height, width in PLACES], np.float32)
     out = Scorer(detector, (1, 2), (), False)(

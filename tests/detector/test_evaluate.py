@@ -30,6 +30,8 @@ from schemas.manifest import SourceFile  # noqa: E402
 class Oracle:
     """A detector that reads the answer from the records, in order; `shift` moves each box, `blind` hides a class."""
 
+    overlap = 0.45
+
     def __init__(self, records, nodes, *, shift=0.0, blind=()):
         self.records, self.nodes, self.shift, self.blind = iter(records), nodes, shift, blind
 
@@ -167,6 +169,8 @@ def test_numbers_equal_pycocotools_own_summary(shared):
 class Seer:
     """A detector with `predict`: the record's box in slot 0, an empty one in slot 1; `names` says what it calls it."""
 
+    overlap = 0.45
+
     def __init__(self, records, tree, names):
         self.records, self.tables, self.names, self.count = iter(records), tree_tables(tree), names, len(tree)
 
@@ -269,7 +273,9 @@ def test_suppression_keeps_what_a_slow_loop_keeps():
     low = rng.random((1, 40, 2)) * 0.6
     boxes = np.concatenate([low, low + 0.1 + rng.random((1, 40, 2)) * 0.3], axis=-1).astype(np.float32)
     scores = (rng.random((1, 40, 5)) * (rng.random((1, 40, 5)) < 0.5)).astype(np.float32)
-    detector = SimpleNamespace(score_nodes=lambda images, nodes, content: (tf.constant(boxes), tf.constant(scores)))
+    detector = SimpleNamespace(
+        overlap=0.45, score_nodes=lambda images, nodes, content: (tf.constant(boxes), tf.constant(scores))
+    )
     places = np.array([[1, 1, 0, 0]], np.float32)
     out = Scorer(detector, (0, 1, 2), (3, 4), False)(
         np.zeros((1, 8, 8, 3), np.float32), places, np.zeros((1, 0, 4), np.float32), np.zeros(1, np.int32)

@@ -17,9 +17,11 @@ from detector.config import DecodeConfig, Experiment, ModelConfig, TwoStageConfi
 from detector.export import write  # noqa: E402
 from detector.export.lite import open_lite  # noqa: E402
 from detector.export.lite_two_stage import OUTPUTS, LiteTwoStage  # noqa: E402
+from detector.export.loaded import LoadedModel  # noqa: E402
 from detector.export.plan import FORMATS, ExportPlan  # noqa: E402
 from detector.infer import detect  # noqa: E402
 from detector.run import open_run, with_proposals, write_tree  # noqa: E402
+from detector.scoring import Scorer  # noqa: E402
 from schemas.boxes import pairwise_iou  # noqa: E402
 from schemas.errors import FormatError, InputError  # noqa: E402
 from tests.detector.test_export import PHOTOS, quiet  # noqa: E402
@@ -170,6 +172,21 @@ def test_the_integer_file_holds_integers(exported):
     kinds = {detail["dtype"] for detail in details}
     assert np.float32 not in kinds
     assert np.int8 in kinds
+
+
+def test_exports_are_evaluated_at_the_overlap_of_the_run(exported, run):
+    """What the evaluator keeps of crowded boxes is the same: it suppresses at two_stage.final_iou for all of them."""
+    others = [LoadedModel(exported / FORMATS["saved-model"], run.detector.overlap), open_lite(exported)]
+    pixels, _ = canvases()
+    places = np.array([[1, 1, 0, 0]] * len(pixels), np.float32)
+    truths, counts = np.zeros((len(pixels), 1, 4), np.float32), np.zeros(len(pixels), np.int32)
+    rows = [Scorer(detector, (0, 1), (), False)(pixels, places, truths, counts) for detector in (run.detector, *others)]
+    for found in rows[1:]:
+        np.testing.assert_array_equal(found["valid"], rows[0]["valid"])
+        np.testing.assert_allclose(found["boxes"], rows[0]["boxes"], atol=1e-4)
+    looser = Scorer(run.detector, (0, 1), (), False)
+    looser.overlap = 0.3
+    assert (looser(pixels, places, truths, counts)["valid"] < rows[0]["valid"]).any()  # so the overlap matters here
 
 
 def test_the_check_says_what_was_lost(exported):

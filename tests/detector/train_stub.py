@@ -20,6 +20,8 @@ SIZE = 8
 class Stub:
     """The `Detector` of `detector.api`, as far as training needs it."""
 
+    overlap = 0.45
+
     def __init__(self, experiment, tree):
         self.experiment, self.tree = experiment, tree
         images = keras.Input((None, None, 3), name="images")
