@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from detector.api import Detections
-from detector.config import DecodeConfig, experiment_from_json
-from detector.decode import decode_detections
+from detector.config import experiment_from_json
 from detector.export.lite_file import LiteSignature, open_interpreter
 from detector.export.lite_model import OUTPUTS, SIGNATURE
+from detector.export.lite_slots import LiteSlots
 from detector.export.lite_two_stage import LiteTwoStage
 from detector.region.classes import FullClasses
 from detector.region.slots import Predictions, decode_slots
@@ -49,7 +48,7 @@ class LiteNetwork:
         return self._signature.run(images)
 
 
-class LiteDetector:
+class LiteDetector(LiteSlots):
     """A .tflite file as a `Detector` that cannot be trained.
 
     Args:
@@ -57,9 +56,6 @@ class LiteDetector:
         tree: its classes.
         priors: f32[A, 2] width and height in cells.
     """
-
-    model: Any = None
-    overlap: float = DecodeConfig.iou_threshold
 
     def __init__(self, network: LiteNetwork, tree: WordTree, priors: np.ndarray) -> None:
         self.network, self.tree = network, tree
@@ -77,22 +73,6 @@ class LiteDetector:
         raw = tf.concat([xy, wh, objects[..., None]], axis=-1)
         logits = tf.reshape(classes, [tf.shape(raw)[0], -1, nodes])
         return decode_slots(raw, self.priors, FullClasses(logits, self.tables))
-
-    def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Detector`."""
-        predictions = self.predict(images)
-        wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
-        rows = tf.broadcast_to(wanted[None], [tf.shape(images)[0], tf.shape(wanted)[0]])
-        found = predictions.classes.path_log_probs(rows)
-        return predictions.boxes, tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
-
-    def detect(self, images: tf.Tensor, options: DecodeConfig, content: Any = None) -> Detections:
-        """See `Detector`."""
-        return decode_detections(self.predict(images), options)
-
-    def losses(self, batch: Any, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
-        """Not there: a .tflite file does not learn."""
-        raise NotImplementedError("a TFLite file cannot be trained")
 
 
 def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) -> LiteDetector | LiteTwoStage:

@@ -27,11 +27,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from detector.api import Detections
-from detector.config import DecodeConfig, Experiment
+from detector.config import Experiment
 from detector.content import clip_to_content
-from detector.decode import decode_detections
 from detector.export.lite_file import LiteSignature, open_interpreter
+from detector.export.lite_slots import LiteSlots
 from detector.region.classes import FullClasses
 from detector.region.slots import Predictions
 from detector.tree_softmax import TreeTables, tree_tables
@@ -113,7 +112,7 @@ def _parts(kernel: np.ndarray, bias: np.ndarray) -> dict[str, tuple[np.ndarray, 
     return {name: (kernel[..., part], bias[..., part]) for name, part in PARTS.items()}
 
 
-class LiteTwoStage:
+class LiteTwoStage(LiteSlots):
     """Such a file as a `Detector` that cannot be trained: between its networks runs the code of the trained one.
 
     Args:
@@ -129,8 +128,6 @@ class LiteTwoStage:
         FormatError: it is no TFLite file, or none of such a detector.
     """
 
-    model: Any = None
-
     def __init__(
         self,
         path: str | Path,
@@ -144,7 +141,7 @@ class LiteTwoStage:
         self.first = LiteSignature(interpreter, path, FIRST, "images", OUTPUTS[FIRST])
         self.second = LiteSignature(interpreter, path, SECOND, "crops", OUTPUTS[SECOND])
         self.path, self.tree, self.settings = Path(path), tree, experiment.two_stage
-        self.overlap: float = self.settings.final_iou
+        self.overlap = self.settings.final_iou
         self.tables: TreeTables = tree_tables(tree)
         self.middle = middle
         self.shapes = tf.constant(np.asarray(shapes, np.float32))
@@ -174,22 +171,6 @@ class LiteTwoStage:
         kind = SigmoidClasses if settings.classes == "sigmoid" else FullClasses
         boxes = clip_to_content(decode(entries[..., :4], found), content)
         return roi_slots(boxes, found, entries, kind(parts[3], self.tables))
-
-    def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Detector`."""
-        predictions = self.predict(images, content=content)
-        wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
-        rows = tf.broadcast_to(wanted[None], [tf.shape(images)[0], tf.shape(wanted)[0]])
-        found = predictions.classes.path_log_probs(rows)
-        return predictions.boxes, tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
-
-    def detect(self, images: tf.Tensor, options: DecodeConfig, content: Any = None) -> Detections:
-        """See `Detector`."""
-        return decode_detections(self.predict(images, content=content), options)
-
-    def losses(self, batch: Any, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
-        """Not there: a .tflite file does not learn."""
-        raise NotImplementedError("a TFLite file cannot be trained")
 
     def _run(self, signature: LiteSignature, values: tf.Tensor) -> list[tf.Tensor]:
         """A signature on as many of its inputs as there are in `values`, one after another."""
