@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from types import GenericAlias
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,7 +31,7 @@ class Forms:
     """Decoders of one list; the last one that worked is tried first."""
 
     def __init__(self, types: Sequence[type[msgspec.Struct]]) -> None:
-        self._decoders = [msgspec.json.Decoder(list[kind]) for kind in types]
+        self._decoders = [msgspec.json.Decoder(GenericAlias(list, kind)) for kind in types]
         self._type = types[-1]
         self._raw = {f.name for f in msgspec.structs.fields(types[-1]) if "Raw" in str(f.type)}
         self.form = 0
