@@ -1,7 +1,4 @@
-"""Runs whole networks of the oracle (cases N* and C*): its .cfg and .weights read, its numbers compared layer by layer.
-
-The cases are whatever folders lie in shared/oracle; a new folder of these kinds is run without a change here.
-"""
+"""Runs whole networks of the oracle: its .cfg and .weights read, its numbers by layer, by parameter, by step."""
 
 from __future__ import annotations
 
@@ -23,12 +20,16 @@ from detector.darknet.run import build_network
 from detector.darknet.shapes import conv_shapes
 from detector.darknet.weights import read_weights
 from detector.networks.layers import AvgPool, Conv, Dropout, MaxPool, Reorg
+from detector.region.classes import FullClasses
+from detector.region.detection_loss import detection_losses
+from detector.region.slots import decode_slots
+from detector.tree_softmax import tree_tables
+from detector.weak.rules import weak_losses
 from wordtree.tree import WordTree
 
-ORACLE = Path(__file__).resolve().parents[2].parent / "shared" / "oracle"
 PROGRAMS = {"rel": "release2017", "head": "head", "headgpu": "head"}
 IMAGE_LABEL = 100_000  # a row of a label without a box has coordinates beyond this
-LAYER_ATOL, LOGIT_ATOL, GRADIENT_OF_MAX, WEIGHT_ATOL = 5e-5, 5e-5, 1e-3, 1e-4
+LAYER_ATOL, LOGIT_ATOL, GRADIENT_OF_MAX, WEIGHT_ATOL = 5e-5, 5e-5, 1e-3, 1e-4  # from the program's numbers
 
 
 class Case(NamedTuple):
@@ -42,17 +43,6 @@ class Case(NamedTuple):
     to_node: np.ndarray
     images: np.ndarray
     numbers: dict[str, np.ndarray]
-
-
-def case_names(kind: str, default: str) -> list[str]:
-    """The cases of a kind that are there; `default` where there is no oracle, for a test that is skipped."""
-    return sorted(path.name for path in ORACLE.glob(f"{kind}[0-9]*")) or [default]
-
-
-def runs_of(kind: str, default: str, programs: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(case, program) for all that are there."""
-    found = [(name, p) for name in case_names(kind, default) for p in programs if (ORACLE / name / f"{p}.npz").exists()]
-    return found or [(default, programs[0])]
 
 
 def read_case(folder: Path, program: str) -> Case:
@@ -169,6 +159,23 @@ def parameter_gradients(detector: Any, batch: Batch, images_seen: int) -> dict[s
         loss = tf.add_n([tf.reduce_sum(term) for term in terms.values()])
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     return {variable.path: tf.convert_to_tensor(g).numpy() for variable, g in zip(variables, gradients, strict=True)}
+
+
+def loss_of_logits(case: Case, batch: Batch) -> Any:
+    """The project's loss, summed over the batch, as a function of logits f32[B, H, W, C] and the images seen."""
+    tables, priors = tree_tables(case.tree), tf.reshape(tf.constant(case.facts["anchors"], tf.float32), [-1, 2])
+    config, nodes = case.experiment.loss, len(case.tree)
+
+    def loss(logits: tf.Tensor, images_seen: int) -> tf.Tensor:
+        images, height, width, _ = logits.shape
+        raw = tf.reshape(logits, [images, height, width, len(priors), 5 + nodes])
+        classes = FullClasses(tf.reshape(raw[..., 5:], [images, -1, nodes]), tables)
+        predictions = decode_slots(raw[..., :5], priors, classes)
+        terms = detection_losses(predictions, batch, config=config, images_seen=tf.constant(images_seen))
+        terms |= weak_losses(predictions, batch, config=config, nearest_boxed=np.full(nodes, -1, np.int32))
+        return tf.add_n([tf.reduce_sum(term) for term in terms.values()])
+
+    return loss
 
 
 def as_darknets(gradients: dict[str, np.ndarray], case: Case) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Pixels and boxes against what the original darknet programs gave: shared/oracle I1 and I2."""
+"""Pixels and boxes against what the original darknet programs gave."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ tf = pytest.importorskip("tensorflow")
 from detector import augment  # noqa: E402
 from detector.augment import HashDraws, Placement  # noqa: E402
 from detector.config import AugmentConfig  # noqa: E402
+from tests.reference_data import oracle_cases  # noqa: E402
 
 EXACT = 5e-7
 FAST = 1e-5  # the stream's own sampling, in one TensorFlow operation
@@ -22,7 +23,7 @@ FAST = 1e-5  # the stream's own sampling, in one TensorFlow operation
 @pytest.fixture(scope="module")
 def cases(shared):
     """Every array of the image cases by (folder, name), as [h, w, 3], and each folder's picture in [0, 1]."""
-    folders = sorted(shared("oracle", "I1_image_tall").parent.glob("I1_*"))
+    folders = [shared("oracle", name) for name in oracle_cases("pictures")]
     arrays = {(f.name, p.stem): np.load(p).transpose(1, 2, 0) for f in folders for p in sorted(f.glob("*.npy"))}
     pictures = {f.name: np.asarray(Image.open(f / "img.png").convert("RGB"), np.float32) / 255 for f in folders}
     return arrays, pictures
@@ -103,8 +104,9 @@ def truths(path):
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1), rows[:, 0]
 
 
-def test_boxes_under_jitter_and_flip(shared):
-    folder = shared("oracle", "I2_boxes")
+@pytest.mark.parametrize("case", oracle_cases("boxes"))
+def test_boxes_under_jitter_and_flip(shared, case):
+    folder = shared("oracle", case)
     boxes, classes = truths(folder / "labels" / "a.txt")
     for name, (flip, dx, dy, sx, sy) in json.loads((folder / "case.json").read_text())["cases"].items():
         expected = np.load(folder / f"{name}.npy").reshape(-1, 5)

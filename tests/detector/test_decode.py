@@ -20,7 +20,7 @@ from detector.region.slots import decode_slots  # noqa: E402
 from detector.tree_softmax import tree_tables  # noqa: E402
 from schemas.boxes import pairwise_iou  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
-from tests.conftest import SHARED  # noqa: E402
+from tests.reference_data import oracle_cases  # noqa: E402
 from wordtree import probability  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
@@ -206,7 +206,7 @@ def read_case(folder, program):
     return case, decode_slots(tf.constant(logits[..., :5]), tf.constant(priors), scores), classes, numbers
 
 
-CASES = sorted(folder.name for folder in SHARED.glob("oracle/[RN][0-9]_*"))
+CASES = oracle_cases("region", "detector")
 
 
 @pytest.mark.parametrize("nms", [False, True])

@@ -12,6 +12,8 @@ tf = pytest.importorskip("tensorflow")
 from detector.decode.tables import walk_tables  # noqa: E402
 from detector.decode.walks import absolute_of, best_of, descend  # noqa: E402
 from detector.tree_softmax import tree_tables  # noqa: E402
+from tests.detector.test_darknet_trees import Case  # noqa: E402
+from tests.reference_data import oracle_cases  # noqa: E402
 from wordtree import probability  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
@@ -112,33 +114,29 @@ def test_walk_in_a_graph_takes_any_number_of_boxes_and_none():
         np.testing.assert_array_equal(walk(tf.constant(conditional)), expected)
 
 
-def tree_of(folder):
-    rows = [line.split() for line in (folder / "mini.tree").read_text().splitlines()]
-    return WordTree([name for name, _ in rows], [int(parent) for _, parent in rows])
+@pytest.fixture(params=oracle_cases("tree"))
+def case(request, shared):
+    return Case(shared("oracle", request.param), lambda: shared("facts", "9k.tree"))
 
 
-@pytest.mark.parametrize("threshold", ["0.5", "0.25", "0.1"])
-def test_walk_equals_darknets_top_predictions(shared, threshold):
-    """`top_from_absolute` is the darknet rule; with conditional probabilities at its door it is the thesis's."""
-    folder = shared("oracle", "T1_tree_utils")
-    tree = tree_of(folder)
-    tables = walk_tables(tree_tables(tree))
-    conditional = np.log(np.maximum(np.load(folder / "conditional_probs.npy"), 1e-30))
-    for rule, name in (("darknet", "absolute_as_darknet"), ("thesis", "conditional")):
-        expected = np.load(folder / f"top_from_{name}_thresh{threshold}.npy")
-        nodes, _ = descend(tf.constant(conditional), tables, float(threshold), rule=rule)
+def test_walk_equals_darknets_top_predictions(case):
+    """From absolute probabilities it is the darknet rule; with conditional ones at its door it is the thesis's."""
+    tables = walk_tables(tree_tables(case.tree))
+    conditional = np.log(np.maximum((case.of("conditional") or [np.exp(case.log_probs)])[0], 1e-30))
+    for (start, threshold), expected in case.arrays["top"]:
+        rule = "thesis" if start == "conditional" else "darknet"
+        nodes, _ = descend(tf.constant(conditional, tf.float32), tables, float(threshold), rule=rule)
         roots = np.flatnonzero(expected < 0)  # the program of 2017 has no answer where no root is likely enough
         np.testing.assert_array_equal(np.delete(nodes.numpy(), roots), np.delete(expected, roots))
-        assert all(tree.parent[nodes.numpy()[k]] < 0 for k in roots)
+        assert all(case.tree.parent[nodes.numpy()[k]] < 0 for k in roots)
 
 
-def test_absolute_probabilities_equal_darknets(shared):
-    folder = shared("oracle", "T1_tree_utils")
-    tree = tree_of(folder)
-    tables = walk_tables(tree_tables(tree))
-    conditional = tf.constant(np.log(np.load(folder / "conditional_probs.npy")))
-    found = np.exp(absolute_of(conditional, tables, np.arange(len(tree), dtype=np.int32)))
-    np.testing.assert_allclose(found, np.load(folder / "abs_probs.npy"), atol=1e-6)
-    leaves = np.load(folder / "abs_probs_only_leaves.npy")
+def test_absolute_probabilities_equal_darknets(case):
+    tables = walk_tables(tree_tables(case.tree))
+    conditional = tf.constant(case.log_probs, tf.float32)
+    found = np.exp(absolute_of(conditional, tables, np.arange(len(case.tree), dtype=np.int32)))
+    for expected in case.of("absolute"):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
     best, _ = best_of(conditional, tables, tables.leaves)
-    np.testing.assert_array_equal(best[:, 0], leaves.argmax(axis=1))
+    for leaves in case.of("leaves"):
+        np.testing.assert_array_equal(best[:, 0], leaves.argmax(axis=1))

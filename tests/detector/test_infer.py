@@ -22,8 +22,8 @@ from detector.infer.categories import categories_of_nodes, image_id, read_catego
 from detector.infer.reading import Sight, read_sights  # noqa: E402
 from detector.infer.words import duration, progress  # noqa: E402
 from schemas.errors import ConfigError, FormatError, InputError, LabelError, OutputError  # noqa: E402
-from tests.conftest import SHARED  # noqa: E402
 from tests.detector.test_decode import read_case  # noqa: E402
+from tests.reference_data import oracle_cases  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 # figure > (disc, square); thing
@@ -150,7 +150,7 @@ def test_boxes_come_back_from_the_canvas_to_the_image(size, fit):
     assert np.isclose(white, 0.5).any() == (len(rows) < 32 * 64)
 
 
-CASES = sorted(folder.name for folder in SHARED.glob("oracle/[RN][0-9]_*"))
+CASES = oracle_cases("region", "detector")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -13,6 +13,7 @@ from detector.networks.build import build_layers  # noqa: E402
 from detector.networks.layers import AvgPool, Conv, Dropout, MaxPool, Reorg, Route  # noqa: E402
 from detector.networks.pooling import DarknetMaxPool  # noqa: E402
 from detector.networks.reorg import DarknetReorg  # noqa: E402
+from tests.reference_data import oracle_cases  # noqa: E402
 
 TOLERANCE = 5e-5  # the reference's own
 
@@ -182,8 +183,7 @@ def load(model, layers, numbers, *, on_cpu):
 
 def cases(shared):
     """Folders of whole networks."""
-    folder = shared("oracle")
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] in "NC"]
+    return [shared("oracle", name) for name in oracle_cases("detector", "classifier")]
 
 
 @pytest.mark.parametrize("program", ["rel", "head", "headgpu"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +16,12 @@ from detector.region.detection_loss import detection_losses  # noqa: E402
 from detector.region.slots import decode_slots  # noqa: E402
 from detector.tree_softmax import group_log_softmax, tree_tables  # noqa: E402
 from detector.weak.rules import weak_losses  # noqa: E402
+from tests.reference_data import oracle_runs  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 TOLERANCE = 1e-5
-ORACLE = Path(__file__).resolve().parents[2].parent / "shared" / "oracle"
-CASES = sorted(path.name for path in ORACLE.glob("R[0-9]*")) or ["R1_plain_det"]
 RULES = {"rel": "release2017", "headgpu": "head"}
+CASES = oracle_runs("region", programs=tuple(RULES))
 IMAGE_LABEL = 100_000  # darknet marks a row of a label without a box by coordinates beyond this
 
 
@@ -78,12 +77,7 @@ def predict(logits, priors, tables):
     return decode_slots(logits[..., :5], priors, classes)
 
 
-def programs(name):
-    """Which of the programs this case has numbers of."""
-    return [program for program in RULES if (ORACLE / name / f"{program}.npz").exists()] or ["rel"]
-
-
-@pytest.mark.parametrize(("name", "program"), [(name, program) for name in CASES for program in programs(name)])
+@pytest.mark.parametrize(("name", "program"), CASES)
 def test_gradient_of_the_loss_equals_darknets_delta(shared, name, program):
     logits, batch, config, priors, _, tables, seen, numbers = read_case(shared("oracle", name), program)
     nearest = np.full(tables.num_nodes, -1, np.int32)
@@ -100,9 +94,8 @@ def test_gradient_of_the_loss_equals_darknets_delta(shared, name, program):
         np.testing.assert_allclose((gradient**2).sum(), numbers["cost"][0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_activations_equal_darknets(shared, name):
-    program = programs(name)[0]
+@pytest.mark.parametrize(("name", "program"), CASES)
+def test_activations_equal_darknets(shared, name, program):
     logits, _, _, priors, _, tables, _, numbers = read_case(shared("oracle", name), program)
     predictions = predict(logits, priors, tables)
     probs = tf.exp(group_log_softmax(predictions.classes.logits, tables))

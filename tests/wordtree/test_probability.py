@@ -1,11 +1,10 @@
-"""Tree probabilities: golden values by hand, and numbers from the original C program."""
+"""Tree probabilities: golden values by hand; those of the original program are in tests/detector/test_darknet_trees."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from wordtree.files import read_tree
 from wordtree.probability import (
     group_log_softmax,
     path_log_probs,
@@ -58,39 +57,3 @@ def test_wrong_shapes_nodes_and_rules_are_refused():
         tree_cross_entropy(LOGITS, np.zeros(2, int), TREE)
     with pytest.raises(ValueError, match="rule is 'best'"):
         walk(LOGITS, TREE, 0.5, rule="best")  # type: ignore[arg-type]
-
-
-def test_arrays_and_probabilities_equal_those_of_the_original_program(shared):
-    place = shared / "oracle" / "T1_tree_utils"
-    tree = read_tree(place / "mini.tree")
-    nodes = np.load(place / "nodes_parent_group_child_leaf.npy")
-    np.testing.assert_array_equal(nodes, np.stack([tree.parent, tree.group, tree.child_group, tree.is_leaf], axis=1))
-    groups = np.load(place / "groups_offset_size.npy")
-    np.testing.assert_array_equal(groups, np.stack([tree.group_start, tree.group_size], axis=1))
-    log_probs = group_log_softmax(np.load(place / "logits.npy").astype(np.float64), tree)
-    np.testing.assert_allclose(np.exp(log_probs), np.load(place / "conditional_probs.npy"), atol=1e-6)
-    absolute = np.load(place / "abs_probs.npy")
-    np.testing.assert_allclose(np.exp(path_log_probs(log_probs, tree)), absolute, atol=1e-6)
-    only_leaves = np.where(tree.is_leaf, absolute, 0)
-    np.testing.assert_allclose(only_leaves, np.load(place / "abs_probs_only_leaves.npy"), atol=1e-6)
-
-
-@pytest.mark.parametrize("threshold", [0.5, 0.25, 0.1])
-def test_both_walks_equal_those_of_the_original_program(shared, threshold):
-    place = shared / "oracle" / "T1_tree_utils"
-    tree = read_tree(place / "mini.tree")
-    absolute = np.load(place / "abs_probs.npy")
-    for rule, name in (("thesis", "conditional"), ("darknet", "absolute_as_darknet")):
-        expected = np.load(place / f"top_from_{name}_thresh{threshold}.npy")
-        np.testing.assert_array_equal(walk(absolute, tree, threshold, rule=rule)[0], expected)
-
-
-def test_truth_of_every_label_equals_that_of_the_original_program(shared):
-    # darknet sets 1 on the path, 0 beside it, and -1234 in groups that the label says nothing about.
-    place = shared / "oracle" / "T1_tree_utils"
-    tree = read_tree(place / "mini.tree")
-    for label, row in enumerate(np.load(place / "fill_hierarchy_for_each_label.npy")):
-        on_path = tree.ancestor_mask(label)
-        np.testing.assert_array_equal(row == 1, on_path)
-        supervised = np.isin(tree.group, tree.group[on_path])
-        np.testing.assert_array_equal(row == -1234, ~supervised)
