@@ -2,3 +2,7 @@
 
 Importing this package imports neither; `detector.cli` imports them when a subcommand runs.
 """
+
+from detector import onednn
+
+onednn.choose()  # before anybody imports TensorFlow

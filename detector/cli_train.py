@@ -6,10 +6,12 @@ Parsers only: the work, and TensorFlow, are imported when the subcommand runs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from detector import onednn
 from detector.cli_parts import log_line, subcommand
 from detector.cluster.start import start_cluster
 from schemas.errors import ConfigError
@@ -129,6 +131,7 @@ def _run_train(args: argparse.Namespace) -> int:
     check_metric(plan, experiment, tree, datasets)
     say(mix_line(experiment, datasets))
     say("\n".join(recipe_lines(experiment, datasets)))
+    say(f"  cpu:  {len(os.sched_getaffinity(0))} cores, oneDNN {onednn.setting()} ({onednn.VARIABLE})")
     if cluster.strategy is not None:
         say(f"  on:   {cluster.workers} workers, {cluster.replicas} replicas in all")
     begun = Path(args.out, "config.json").exists()

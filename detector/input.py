@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -109,6 +108,8 @@ class JointStream:
         self.counts = Counts()
         self.failure: WordTreeError | None = None
         self._log, self._said = log, False
+        remote = any(not source.dataset.is_local for source in self.sources)
+        self._map = ThreadPoolExecutor(REMOTE_READERS).map if remote else map
         self._orders: list[dict[int, np.ndarray]] = [{} for _ in self.sources]
 
     def _weights(self) -> list[float]:
@@ -213,28 +214,22 @@ class JointStream:
         """
         return Batches(self, batch_size, start, stop, size_at, threads or len(os.sched_getaffinity(0)))
 
-    def rows(self, batch_size: int, start: int, stop: int | None, size_at: SizeAt | None) -> Iterator[tuple[Any, ...]]:
-        """The batches before their pixels are drawn: `detector.image_rows.signature`, one array a field."""
-        remote = any(not source.dataset.is_local for source in self.sources)
-        number = start
-        with ThreadPoolExecutor(REMOTE_READERS) as pool:
-            while stop is None or number < stop:
-                canvas = self.canvas if size_at is None else self.canvas_of(size_at(number))
-                positions = range(number * batch_size, (number + 1) * batch_size)
-                try:
-                    reader = pool.map if remote else map
-                    examples = list(reader(lambda position, to=canvas: self.example(position, to), positions))
-                except WordTreeError as error:
-                    self.failure = error
-                    raise
-                for example in examples:
-                    self.counts = self.counts.plus(example.counts)
-                self._say_what_was_cut()
-                yield tuple(
-                    np.array(column, object) if isinstance(column[0], bytes) else np.stack(column)
-                    for column in zip(*((*example.image, *example.targets) for example in examples), strict=True)
-                )
-                number += 1
+    def rows(self, number: int, batch_size: int, size_at: SizeAt | None) -> list[np.ndarray]:
+        """A batch before its pixels are drawn: `detector.image_rows.signature`, one array a field."""
+        canvas = self.canvas if size_at is None else self.canvas_of(size_at(number))
+        positions = range(number * batch_size, (number + 1) * batch_size)
+        try:
+            examples = list(self._map(lambda position: self.example(position, canvas), positions))
+        except WordTreeError as error:
+            self.failure = error
+            raise
+        for example in examples:
+            self.counts = self.counts.plus(example.counts)
+        self._say_what_was_cut()
+        return [
+            np.array(column, object) if isinstance(column[0], bytes) else np.stack(column)
+            for column in zip(*((*example.image, *example.targets) for example in examples), strict=True)
+        ]
 
     def _say_what_was_cut(self) -> None:
         counts = self.counts
@@ -261,10 +256,18 @@ class Batches:
         self._stream, self._batch_size, self._start = stream, batch_size, start
         canvas = stream.canvas if size_at is None else None
         augment = stream.augment
-        rows = tf.data.Dataset.from_generator(
-            lambda: stream.rows(batch_size, start, stop, size_at), output_signature=signature(stream.data, batch_size)
-        )
-        images = rows.prefetch(1).unbatch()
+        fields = signature(stream.data, batch_size)
+
+        def read(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # Not Dataset.from_generator: it sets malloc's threshold for the whole process so low that every tensor of
+            # 128 KiB is mapped and unmapped (a third of a CPU's time in the kernel).
+            columns = tf.numpy_function(
+                lambda n: stream.rows(int(n), batch_size, size_at), [number], [field.dtype for field in fields]
+            )
+            return tuple(tf.ensure_shape(column, field.shape) for column, field in zip(columns, fields, strict=True))
+
+        numbers = tf.data.Dataset.range(start, tf.int64.max if stop is None else stop)
+        images = numbers.map(read).prefetch(1).unbatch()
         images = images.map(
             lambda *row: Batch(
                 draw(ImageRow(*row[: len(ImageRow._fields)]), augment, canvas), *row[len(ImageRow._fields) :]

@@ -269,8 +269,11 @@ def _run_steps(
     own = stream.share if isinstance(stream, HostStream) else config.batch_size
     for batch in stream.batches(own, start=first, stop=config.steps, size_at=sizes):
         position = state.step * config.batch_size
+        known = len(trainer.compiled)
         state.sums.update(trainer.train_step(batch, state.step, lambda b, at=position: _image_name(stream, at + b)))
         state.step, state.count = state.step + 1, state.count + 1
+        if records:
+            records.journal.stepped(state.step, compiled=len(trainer.compiled) > known)
         signal = trainer.asked_to_stop(stop.signal)
         if state.step % config.log_every == 0 or state.step == config.steps:
             if records:

@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
+import detector  # noqa: F401  (chooses oneDNN, as for a command, before a test imports TensorFlow)
 from tests.reference_data import shared_path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -12,15 +12,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from detector import onednn
 from detector.config import Experiment
 from detector.training.directory import drop_rows_after
 from detector.training.schedule import learning_rate
 
+SOON = 3  # steps after the compilation until a first rate is told
 Log = Callable[[str], None]
 
 
 class Journal:
     """The records of a run that goes on at step `first`; the clock begins now.
+
+    Rates are of steps that compiled nothing. One is told soon after the first such steps, the others with each line.
 
     Args:
         out: the run's directory.
@@ -35,33 +39,66 @@ class Journal:
         self._metrics = open(out / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
         self._writer = tf.summary.create_file_writer(str(out / "tensorboard"))
         self._began, self._idle = time.monotonic(), 0.0
-        self._lap, self._lap_step = self._began, first
+        self._last = self._began
+        self._lap_seconds, self._lap_steps, self._pace = 0.0, 0, 0.0
+        self._onednn = onednn.setting()
+        self._tell_of_another_setting()
+
+    def stepped(self, done: int, *, compiled: bool) -> None:
+        """After every step, before its line."""
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        if compiled:
+            self.log(f"compiled in {clock(seconds)}")
+            return
+        self._lap_seconds, self._lap_steps = self._lap_seconds + seconds, self._lap_steps + 1
+        config = self.experiment.train
+        if not self._pace and self._lap_steps == SOON and done % config.log_every and done < config.steps:
+            self.log(self._progress(done))
+
+    def _progress(self, done: int) -> str:
+        """Rate and time left, by the steps since the last line."""
+        config = self.experiment.train
+        if self._lap_steps:
+            self._pace = self._lap_seconds / self._lap_steps
+        if not self._pace:  # every step so far was compiled
+            return f"step {done:>6}/{config.steps}"
+        left = clock((config.steps - done) * self._pace)
+        return f"step {done:>6}/{config.steps}  {config.batch_size / self._pace:5.0f} images/s  {left} left"
 
     def step(self, done: int, means: Mapping[str, float]) -> None:
         """The means of the loss terms over the steps since the last line."""
         config = self.experiment.train
-        now = time.monotonic()
-        seconds = (now - self._lap) / max(done - self._lap_step, 1)
-        self._lap, self._lap_step = now, done
         rate = learning_rate(config, done - 1)
         row = {"step": done, "images": done * config.batch_size, "learning_rate": rate}
         self._metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
         with self._writer.as_default(step=done):
             for name, value in {**means, "learning_rate": rate}.items():
                 tf.summary.scalar(name, value)
-        left = clock((config.steps - done) * seconds)
         terms = "  ".join(f"{k} {v:.3f}" for k, v in means.items() if k not in ("loss", "gradient_norm"))
-        self.log(
-            f"step {done:>6}/{config.steps}  {config.batch_size / seconds:5.0f} images/s  {left} left  "
-            f"loss {means['loss']:.3f} ({terms})"
-        )
+        self.log(f"{self._progress(done)}  loss {means['loss']:.3f} ({terms})")
+        self._lap_seconds, self._lap_steps = 0.0, 0
 
     def pause(self, work: Callable[[], None]) -> None:
         """Do what is no training: its seconds do not count."""
         paused = time.monotonic()
         work()
         paused = time.monotonic() - paused
-        self._idle, self._lap = self._idle + paused, self._lap + paused
+        self._idle, self._last = self._idle + paused, self._last + paused
+
+    def _tell_of_another_setting(self) -> None:
+        """A run that goes on without the oneDNN it had, or with it, ends with other bits."""
+        try:
+            before = json.loads((self.out / "timing.jsonl").read_text().splitlines()[-1])["onednn"]
+        except (OSError, IndexError, ValueError, KeyError, TypeError):
+            return  # it begins, or it was written before this was noted
+        if before != self._onednn:
+            again = {"on": "1", "off": "0"}.get(before)
+            how = f"{onednn.VARIABLE}={again}" if again else f"{onednn.VARIABLE} unset"
+            self.log(
+                f"oneDNN was {before} in this run and is {self._onednn} now: the result will differ in its last "
+                f"digits from that of an undisturbed run; to go on exactly, start with {how}"
+            )
 
     def flush(self) -> None:
         """Before a checkpoint: lines of its steps are on disk."""
@@ -69,7 +106,7 @@ class Journal:
 
     def saved(self, done: int) -> None:
         """After a checkpoint."""
-        row = {"from": self.first, "step": done, "seconds": round(self.seconds(), 1)}
+        row = {"from": self.first, "step": done, "seconds": round(self.seconds(), 1), "onednn": self._onednn}
         with open(self.out / "timing.jsonl", "a") as timing:  # for the report; the only file with a clock
             timing.write(json.dumps(row) + "\n")
 
