@@ -13,20 +13,10 @@ from typing import Any
 
 import msgspec
 
-from pipelines.coco.entries import (
-    UNSET,
-    AnnotationEntry,
-    Id,
-    Number,
-    Raw,
-    Segment,
-    StrictAnnotation,
-    Unset,
-    id_text,
-    is_usual_id,
-)
+from pipelines.coco.entries import UNSET, AnnotationEntry, Number, Raw, Segment, StrictAnnotation, Unset, is_usual_id
 from pipelines.rows import BoxRow
 from schemas.boxes import box_from_coco_xywh
+from schemas.coco import Id, id_text
 
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[Number])

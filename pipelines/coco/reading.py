@@ -12,12 +12,10 @@ from pipelines.coco.entries import (
     UNSET,
     AnnotationEntry,
     AnyEntry,
-    Id,
     ImageEntry,
     Number,
     StrictAnnotation,
     all_fields,
-    id_text,
     is_usual_id,
     loose_id,
     other_fields,
@@ -26,6 +24,7 @@ from pipelines.coco.ids import SeenIds
 from pipelines.files import storage
 from pipelines.files.json_stream import Bad, Batch, Value, read_object
 from pipelines.rows import BoxRow, ImageRow, LabelRow, Rejected, Row, Statements
+from schemas.coco import Id, id_text
 
 _encode = msgspec.json.Encoder().encode
 _ANNOTATION_FIELDS = AnnotationEntry.__struct_fields__
