@@ -13,7 +13,17 @@ from typing import Any
 
 import msgspec
 
-from pipelines.coco.entries import UNSET, AnnotationEntry, Number, Raw, Segment, StrictAnnotation, Unset, is_usual_id
+from pipelines.coco.entries import (
+    UNSET,
+    AnnotationEntry,
+    Number,
+    Raw,
+    ResultEntry,
+    Segment,
+    StrictAnnotation,
+    Unset,
+    is_usual_id,
+)
 from pipelines.rows import BoxRow
 from schemas.boxes import box_from_coco_xywh
 from schemas.coco import Id, id_text
@@ -67,6 +77,9 @@ def box_row(
             keypoints = _keypoints(entry.keypoints)
         if entry.num_keypoints is not UNSET:
             extra["num_keypoints"] = entry.num_keypoints
+    confidence = 1.0
+    if isinstance(entry, ResultEntry):
+        extra["score"], confidence = entry.score, _float(entry.score)
     if others:
         extra.update(others)
     return BoxRow(
@@ -78,6 +91,7 @@ def box_row(
         annotation_id=annotation_id,
         area=_area(entry.area),
         is_crowd=None if crowd is UNSET or crowd is None else bool(crowd),
+        confidence=confidence,
         keypoints=keypoints,
         segmentation=segmentation,
         extra=_encode(extra).decode(),

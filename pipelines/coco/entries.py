@@ -69,6 +69,16 @@ class StrictAnnotation(AnnotationEntry, gc=False, forbid_unknown_fields=True):
     """An annotation without fields of its own."""
 
 
+class ResultEntry(AnnotationEntry, gc=False, kw_only=True):
+    """A detection in a list of results."""
+
+    score: Number
+
+
+class StrictResult(ResultEntry, gc=False, forbid_unknown_fields=True):
+    """A detection without fields of its own."""
+
+
 class CaptionEntry(msgspec.Struct, gc=False):
     """A sentence about an image."""
 

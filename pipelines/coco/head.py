@@ -35,7 +35,7 @@ from schemas.manifest import SourceFile
 LARGEST_CLASS = 2**31 - 1  # labels.pbtxt has int32 ids
 
 
-class _Hashing:
+class Hashing:
     """A sha256 that counts its bytes."""
 
     def __init__(self) -> None:
@@ -44,6 +44,10 @@ class _Hashing:
     def update(self, data: bytes, /) -> None:
         self.sha256.update(data)
         self.size += len(data)
+
+    def file(self, path: str) -> SourceFile:
+        """The file that it took in, for the manifest."""
+        return SourceFile(path=path, bytes=self.size, sha256=self.sha256.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def read_head(path: str, role: str = "annotation file") -> Head:
     Raises:
         InputError, FormatError: see `pipelines.files.json_stream.read_object`.
     """
-    digest = _Hashing()
+    digest = Hashing()
     values: dict[str, msgspec.Raw] = {}
     image_ids: IdSet | None = None
     annotations, more_fields = -1, False
@@ -86,8 +90,7 @@ def read_head(path: str, role: str = "annotation file") -> Head:
         else:
             image_ids = IdSet() if image_ids is None else image_ids
             _add_ids(part, image_ids)
-    file = SourceFile(path=path, bytes=digest.size, sha256=digest.sha256.hexdigest())
-    return Head(values, image_ids, annotations, more_fields, file)
+    return Head(values, image_ids, annotations, more_fields, digest.file(path))
 
 
 def _add_ids(batch: Batch, image_ids: IdSet) -> None:
