@@ -43,7 +43,6 @@ $(INSTALLED): setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[$(EXTRA),dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps lvis==0.5.3  # it names OpenCV, unused here
 	@touch $@
 
 $(DATAFLOW)/.installed: setup.py $(INSTALLED)

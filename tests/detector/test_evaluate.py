@@ -10,6 +10,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from detector import scoring  # noqa: E402
 from detector.config import ModelConfig  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.evaluate import evaluate  # noqa: E402
@@ -293,6 +294,32 @@ def test_suppression_keeps_what_a_slow_loop_keeps():
     assert int(out["proposals_valid"][0]) == len(rows)
     np.testing.assert_array_equal(out["proposals"][0, : len(rows)], boxes[0, rows])
     np.testing.assert_array_equal(out["best_scores"][0], scores[0, :, :3].max(axis=0))
+
+
+def test_an_image_has_as_many_detections_as_are_asked_for():
+    boxes = np.array([[[0, k / 10, 0.5, k / 10 + 0.05] for k in range(9)]], np.float32)
+    scores = np.linspace(0.9, 0.1, 9, dtype=np.float32)[None, :, None]
+    detector = SimpleNamespace(
+        overlap=0.45, score_nodes=lambda images, nodes, content: (tf.constant(boxes), tf.constant(scores))
+    )
+    images, places = np.zeros((1, 8, 8, 3), np.float32), np.array([[1, 1, 0, 0]], np.float32)
+    out = Scorer(detector, (0,), (), False, 7)(images, places, np.zeros((1, 0, 4), np.float32), np.zeros(1, np.int32))
+    assert int(out["valid"][0]) == 7
+    np.testing.assert_array_equal(out["scores"][0, :7], scores[0, :7, 0])
+
+
+def test_a_detector_on_lvis_data_has_three_hundred_places_an_image(make_dataset, tmp_path, fine_set, tree, monkeypatch):
+    dataset = open_dataset(str(fine_set))
+    records = [dataset.record(row)._replace(not_exhaustive=(1,)) for row in range(len(dataset))]
+    path = make_dataset(tmp_path / "lvis", records, dataset.manifest.classes, has_boxes=True, source="coco")
+    asked = []
+    made = scoring.scorer_of
+    monkeypatch.setattr(scoring, "scorer_of", lambda *words: asked.append(words[-1]) or made(*words))
+    for folder, rules, most in ((path, "LVIS", 300), (fine_set, "COCO", 100)):
+        dataset = open_dataset(str(folder))
+        found = evaluate(fake_run(tree, dataset), dataset, log=quiet, metrics=("coco",))
+        assert (found["rules"], found["summary"][f"AR_{most}"]) == (rules, pytest.approx(1.0))
+    assert asked == [300, 100]
 
 
 def test_an_empty_dataset_has_no_figures(make_dataset, tmp_path, fine_set, tree):
