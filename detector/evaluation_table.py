@@ -93,7 +93,8 @@ def _means(result: Mapping[str, Any]) -> list[str]:
     told = [name for name in names if summary.get(name) is not None or (name in MORE and name in summary)]
     if not told:
         return []
-    head = f"{'means over classes':24}" + "".join(f" {title:>7}" for title in titles)
+    title = "means, LVIS's rules" if result.get("rules") == "LVIS" else "means over classes"
+    head = f"{title:24}" + "".join(f" {title:>7}" for title in titles)
     lines = [
         f"  {names[name]:22}" + "".join(f"   {_show(summary.get(name + column))}" for column in columns)
         for name in told

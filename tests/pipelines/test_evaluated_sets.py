@@ -16,7 +16,7 @@ pytest.importorskip("pycocotools")
 
 from detector.dataset import Dataset, open_dataset
 from detector.evaluate import evaluate_results
-from detector.evaluation_table import notes
+from detector.evaluation_table import notes, table
 from pipelines import assembling
 from pipelines.export_coco import export_coco
 from pipelines.plan import Options, make_plan
@@ -193,6 +193,7 @@ def test_lvis_data_is_scored_by_what_people_looked_for(coco: Any, convert: Calla
     assert [row["VOC10"] for row in found["classes"]] == [pytest.approx(1), pytest.approx(2 / 3), None]
     assert (found["summary"]["AR_300"], "AR_100" in found["summary"]) == (pytest.approx(1), False)
     assert "LVIS's rules" in notes(found)[0]
+    assert "means, LVIS's rules" in table(found)
     path.write_text(json.dumps([*results, {"image_id": 2, **bird, "score": 0.9}]))
     assert evaluate_results(path, dataset)["classes"][0]["AP50"] == pytest.approx(0.5)  # verified to be absent
 
