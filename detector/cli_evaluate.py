@@ -50,9 +50,17 @@ def add_evaluate(subparsers: Any) -> None:
     parser.add_argument("--detections", metavar="FILE", help="JSON file of COCO results to evaluate instead of a model")
     parser.add_argument(
         "--categories",
-        choices=("class", "node"),
-        default="class",
-        help="what category_id in --detections is: the dataset's class, or a node of the tree (default: %(default)s)",
+        choices=("class", "source", "node"),
+        default="",
+        help="what category_id in --detections is: the dataset's class, what its COCO source calls the class, or a "
+        "node of the tree (default: class, or source where that knows more of the file's entries)",
+    )
+    parser.add_argument(
+        "--official",
+        default="",
+        metavar="FILE",
+        help="COCO file to take as the truth in place of the dataset's boxes; refused unless every image, class and "
+        "box of it is the dataset's. Ids in --detections are then its own",
     )
     parser.add_argument("--tree", metavar="TREE", help="tree for --detections without a RUN")
     parser.add_argument(
@@ -86,6 +94,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 
     args.metrics = None if args.metrics is None else check_metrics(args.metrics)
     split = read_split(Path(args.split)) if args.split else None
+    if args.official and len(paths) > 1:
+        raise ConfigError(f"--official belongs to one dataset; found {len(paths)}")
     names = [Path(path.rstrip("/")).name for path in paths]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"two datasets are called {twice[0]!r}; evaluate them one at a time, each with its --out")
@@ -99,11 +109,11 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     for path, result in zip(paths, results, strict=True):
         done.append(result)
         if not args.json:
-            from detector.evaluation_table import table
+            from detector.evaluation_table import notes, table
 
             step = "" if result["step"] is None else f", step {result['step']}"
             print(f"\n{path}: {result['images']} images{step}, {result['seconds']} s")
-            print(table(result))
+            print("\n".join([*notes(result), table(result)]))
         if folder is not None and not (args.detections and has_run and not args.out):
             written = _write(folder, result)
             if not args.json:
@@ -131,13 +141,23 @@ def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str]
         if hasattr(run.detector, "classify"):
             from detector.evaluate_classes import evaluate_classes
 
-            if args.metrics or args.split:
-                raise ConfigError("--metrics and --split are for detectors; this run is a classifier of whole images")
+            if args.metrics or args.split or args.official:
+                raise ConfigError(
+                    "--metrics, --split and --official are for detectors; this run is a classifier of whole images"
+                )
             yield evaluate_classes(run, dataset, batch_size=args.batch_size, log=_log)
             continue
         from detector.evaluate import evaluate
 
-        result = evaluate(run, dataset, batch_size=args.batch_size, log=_log, metrics=args.metrics, split=split)
+        result = evaluate(
+            run,
+            dataset,
+            batch_size=args.batch_size,
+            log=_log,
+            metrics=args.metrics,
+            split=split,
+            official=args.official,
+        )
         yield result if args.proposals is None else {**result, "proposals": args.proposals}
 
 
@@ -166,6 +186,7 @@ def _of_file(args: argparse.Namespace, has_run: bool, paths: list[str], split: M
         training=Training(boxes, labels, split),
         categories=args.categories,
         metrics=args.metrics,
+        official=args.official,
     )
 
 

@@ -7,8 +7,10 @@ its range; on local disks the shards stay open, the last `OPEN_SHARDS` of them. 
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from detector.training_row import TrainingRow, read_training_row
+from schemas.coco import class_ids, id_text
 from schemas.dataset_files import open_dataset_files, shard_path
 from schemas.errors import FormatError, InputError, TreeError
 from schemas.manifest import Manifest
@@ -30,6 +33,7 @@ from schemas.tfrecord import unframe
 from wordtree.tree import WordTree
 
 OPEN_SHARDS = 256  # a process may often have 1,024 files open
+_LISTS_OF_CLASSES = re.compile(r'"(neg|not_exhaustive)_category_ids":')
 
 
 @dataclass
@@ -63,6 +67,41 @@ class Dataset:
     def wnids(self) -> dict[int, str]:
         """Class id to wnid."""
         return {entry.id: entry.wnid for entry in self.manifest.classes}
+
+    @cached_property
+    def source_ids(self) -> dict[str, int]:
+        """What the COCO file that it was made from calls the classes: category id as text to class id."""
+        if self.manifest.source != "coco":
+            return {}
+        fs, root = self._storage
+        try:
+            listed = json.loads(fs.cat_file(posixpath.join(root, "source.json")))["categories"]
+            names = {id_text(entry["id"]): entry["name"] for entry in listed}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        labels = {entry.id: entry.label for entry in self.manifest.classes}
+        ids = zip(names, class_ids(list(names)), strict=True)
+        return {text: klass for text, klass in ids if labels.get(klass) == names[text]}
+
+    @cached_property
+    def is_federated(self) -> bool:
+        """Whether only some classes were looked for in each image, as in LVIS: its images list such classes."""
+        if self.manifest.source != "coco":
+            return False
+        lists = any(self._distinct("index", "not_exhaustive"))
+        lists = lists or any(map(_LISTS_OF_CLASSES.search, self._distinct("index", "extra")))
+        return lists or "lvis" in self._distinct("annotations", "source")
+
+    def _distinct(self, kind: str, column: str) -> list[str]:
+        """The values of a column of the index or the annotations; none where a dataset of version 1 lacks it."""
+        fs, root = self._storage
+        path = posixpath.join(root, f"{self.manifest.split}.{kind}.parquet")
+        try:
+            with fs.open(path, "rb") as file:
+                table = pq.ParquetFile(file)
+                return table.read([column])[column].unique().to_pylist() if column in table.schema_arrow.names else []
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{path}: cannot be read ({error}); convert the dataset again") from error
 
     def read(self, row: int) -> bytes:
         """The serialised tf.train.Example in index row `row`.

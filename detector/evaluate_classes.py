@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from detector.coco_metrics import mean_or_none
 from detector.dataset import Dataset
 from detector.metrics.chains import Chains, chains_of, join_chains
 from detector.metrics.columns import Ints
+from detector.metrics.groups import group_of
+from detector.metrics.precision import mean_or_none
 from detector.metrics.tree_scores import chain_scores
 from detector.run import Run
 from detector.scoring import batches
@@ -97,14 +98,15 @@ def _class_rows(
         node = run.tree.index(entry.wnid)
         column = place[entry.id]
         mine = np.array([ranks[k][column] for k, some in enumerate(present) if entry.id in some])
+        group = group_of(node, run.training_boxes, run.training_labels, run.tree)
         rows.append(
             {
                 "label": entry.label,
                 "wnid": entry.wnid,
                 "node": node,
                 "path": run.tree.describe_path(node),
-                "group": "boxed" if run.training_boxes.get(entry.wnid, 0) else _labelled(run, entry.wnid),
-                "boxed": bool(run.training_boxes.get(entry.wnid, 0)),
+                "group": group,
+                "boxed": group == "boxed",
                 "training_boxes": run.training_boxes.get(entry.wnid, 0),
                 "training_labels": run.training_labels.get(entry.wnid, 0),
                 "truths": len(mine),
@@ -113,7 +115,3 @@ def _class_rows(
             }
         )
     return rows
-
-
-def _labelled(run: Run, wnid: str) -> str:
-    return "unboxed" if run.training_labels.get(wnid, 0) else "untrained"

@@ -7,28 +7,48 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detector.coco_metrics import mean_or_none
+from detector.measure import MORE, OTHERS, USUAL
 from detector.metrics.errors import KINDS
+from detector.metrics.precision import mean_or_none
 
 GROUPS = {
     "boxed": "boxed in training",
     "unboxed": "never boxed, only labelled",
     "untrained": "not in the training data",
 }
-COCO = ("AP", "AP50", "AP75")
 FACTS = ("label", "wnid", "node", "path", "group", "split", "training_boxes", "training_labels", "truths")
-FIGURES = (
-    "AP", "AP50", "AP75", "VOC07", "VOC10", "OpenImages", "recall1", "recall10", "recall100", "CorLoc", "node_AP50",
-    "top1", "top5",
-)  # fmt: skip
+FIGURES = (*USUAL, *OTHERS, "node_AP50", "top1", "top5", *MORE)
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """By which rules it was measured, where they are not the usual ones, and what was left out."""
+    lines = []
+    if result.get("rules") == "LVIS":
+        lines.append(
+            "AP and AR by LVIS's rules: only some classes were looked for in each image, at most 300 detections of an "
+            "image count"
+        )
+    if doubt := result.get("categories_in_doubt"):
+        own = ", ".join(list(doubt)[:3])
+        lines.append(
+            f"category_id was read as --categories {result['categories']}: the dataset numbers its classes from 1, its "
+            f"source calls them {own}; say which one it is"
+        )
+    words = {
+        "unknown_images": "on images that the dataset does not have",
+        "unknown_classes": "of classes that the dataset does not have",
+        "not_looked_for": "of classes that nobody looked for in their image",
+    }
+    counts = {name: number for name, number in result.get("left_out", {}).items() if number}
+    return lines + [f"{number} detections {words[name]} are left out" for name, number in counts.items()]
 
 
 def table(result: Mapping[str, Any]) -> str:
     """Classes with boxes, classes without, means; then the figures of the whole."""
     main = next((name for name in ("AP50", "VOC10", "VOC07", "OpenImages", "top1") if _any(result, name)), "AP50")
-    columns = {"AP50": COCO, "top1": ("top1", "top5")}.get(main, (main,))
+    columns = {"AP50": USUAL, "top1": ("top1", "top5")}.get(main, (main,))
     head = f"{'class':48}{''.join(f' {name:>5}' for name in columns)}  {'truths':>6} {'boxes':>6} {'labels':>6}"
-    mean = "AP: mean over overlaps 0.50:0.95; " if columns == COCO else ""
+    mean = "AP: mean over overlaps 0.50:0.95; " if columns == USUAL else ""
     lines = [f"{head}  ({mean}boxes, labels: in training; figures from 0 to 1)"]
     for group, title in GROUPS.items():
         rows = [row for row in result["classes"] if row["group"] == group]
@@ -66,27 +86,20 @@ def _means(result: Mapping[str, Any]) -> list[str]:
     summary = result["summary"]
     columns = ("", "_boxed", "_unboxed", "_unboxed_near", "_unboxed_far")
     titles = ("all", "boxed", "unboxed", "near", "far")
-    names = {"AP": "AP (0.50:0.95)", "AP50": "AP50", "AP75": "AP75", "VOC07": "VOC07", "VOC10": "VOC10"}
-    names |= {"OpenImages": "Open Images", "recall1": "recall@1", "recall10": "recall@10", "recall100": "recall@100"}
-    names |= {"corloc": "CorLoc"}
-    told = [name for name in names if summary.get(name) is not None]
+    names = {"AP": "AP (0.50:0.95)", "AP50": "AP50", "AP75": "AP75"}
+    names |= {name: name.replace("_", "@") if name[3:].isdigit() else name for name in MORE}
+    names |= {"VOC07": "VOC07", "VOC10": "VOC10", "OpenImages": "Open Images"}
+    names |= {"recall1": "recall@1", "recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc"}
+    told = [name for name in names if summary.get(name) is not None or (name in MORE and name in summary)]
     if not told:
         return []
-    head = f"{'means over classes':24}" + "".join(f" {title:>7}" for title in titles)
+    title = "means, LVIS's rules" if result.get("rules") == "LVIS" else "means over classes"
+    head = f"{title:24}" + "".join(f" {title:>7}" for title in titles)
     lines = [
-        f"  {names[name]:22}" + "".join(f"   {_show(_mean(result, name, column))}" for column in columns)
+        f"  {names[name]:22}" + "".join(f"   {_show(summary.get(name + column))}" for column in columns)
         for name in told
     ]
     return ["", head, *lines]
-
-
-def _mean(result: Mapping[str, Any], name: str, part: str) -> float | None:
-    """A mean of the summary; of AP and AP75, which it has for all classes alone, over the rows of a group."""
-    if name not in COCO or not part:
-        return result["summary"].get(name + part)
-    group, _, split = part[1:].partition("_")
-    rows = [row for row in result["classes"] if row["truths"] and row["group"] == group]
-    return mean_or_none([row.get(name) for row in rows if not split or row["split"] == f"unseen_{split}"])
 
 
 def _errors(result: Mapping[str, Any]) -> list[str]:

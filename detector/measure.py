@@ -8,26 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from detector.coco_metrics import average_precision, coco_results, mean_or_none
-from detector.metrics import open_images, voc
+from detector.metrics import coco, lvis, open_images, voc
 from detector.metrics.chains import Chains
-from detector.metrics.columns import Found, Ints, Truths
+from detector.metrics.columns import Found, Ints, Truths, was_looked_for
 from detector.metrics.errors import KINDS, counts_by_class, kinds, similar_nodes
 from detector.metrics.groups import GROUPS, SPLITS, check_split, group_of, split_of
 from detector.metrics.matching import match_any_class
 from detector.metrics.node_precision import expand_found, node_precision
+from detector.metrics.precision import mean_or_none
 from detector.metrics.recall import LIMITS, best_boxes, correct_localisation, first_hit_rank, recall_per_class
 from detector.metrics.tree_scores import chain_scores, name_scores
+from detector.truth import Truth
 from schemas.manifest import ClassEntry
 from wordtree.tree import WordTree
 
 METRICS = ("coco", "voc07", "voc10", "openimages", "tree", "errors", "recall")
-ROW_FIGURES = ("AP", "AP50", "AP75", "VOC07", "VOC10", "OpenImages", *(f"recall{n}" for n in LIMITS), "CorLoc")
-GROUP_FIGURES = ("AP50", "VOC07", "VOC10", "OpenImages", *(f"recall{n}" for n in LIMITS), "CorLoc")
+USUAL = ("AP", "AP50", "AP75")
+OTHERS = ("VOC07", "VOC10", "OpenImages", *(f"recall{n}" for n in LIMITS), "CorLoc")
+MORE = tuple(name for name in dict.fromkeys((*coco.names(), *coco.names((lvis.LIMIT,)))) if name not in USUAL)
+ROW_FIGURES = (*USUAL, *OTHERS, *MORE)
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,7 @@ class Evidence:
         tree: the classes.
         classes: of the dataset.
         nodes: class id to node, in the order of `classes`.
-        truth: the COCO instances dictionary, for pycocotools.
-        image_ids: its image ids, by image number.
-        truths: the same boxes as columns.
+        truth: the boxes of the dataset, and what was looked for.
         labels: verified image labels (image number, node, present).
         found: detections, suppressed within each class.
         above: detections at nodes above the classes (their `klass` is a node); None where no detector can be asked.
@@ -52,15 +54,25 @@ class Evidence:
     tree: WordTree
     classes: Sequence[ClassEntry]
     nodes: Mapping[int, int]
-    truth: dict[str, Any]
-    image_ids: list[int]
-    truths: Truths
+    truth: Truth
     labels: list[tuple[int, int, bool]]
     found: Found
     above: Found | None = None
     best: Found | None = None
     proposals: Found | None = None
     chains: Chains | None = None
+
+    @property
+    def truths(self) -> Truths:
+        """The boxes."""
+        return self.truth.truths
+
+    @cached_property
+    def judged(self) -> Found:
+        """Detections that can be right or wrong: in a federated dataset those of classes that were looked for."""
+        if self.truth.federated is None:
+            return self.found
+        return self.found.take(was_looked_for(self.truths, self.found, self.truth.federated.absent))
 
 
 @dataclass(frozen=True)
@@ -114,9 +126,7 @@ def class_rows(evidence: Evidence, training: Training) -> list[dict[str, Any]]:
                 "training_boxes": training.boxes.get(entry.wnid, 0),
                 "training_labels": training.labels.get(entry.wnid, 0),
                 "truths": truths.get(entry.id, 0),
-                "AP": None,
-                "AP50": None,
-                "AP75": None,
+                **dict.fromkeys(USUAL),
             }
         )
     return rows
@@ -132,13 +142,12 @@ def summary(rows: Sequence[Mapping[str, Any]], tables: Mapping[str, Any]) -> dic
             for split in SPLITS[1:]
         },
     }
-    told = [name for name in ROW_FIGURES if name in ("AP", "AP50", "AP75") or any(name in row for row in rows)]
+    told = [name for name in ROW_FIGURES if name in USUAL or any(name in row for row in rows)]
     found: dict[str, Any] = {_key(name): mean_or_none([row.get(name) for row in scored]) for name in told}
-    for name in GROUP_FIGURES:
-        if name in told:
-            for part, members in parts.items():
-                if part != "untrained":
-                    found[f"{_key(name)}_{part}"] = mean_or_none([row.get(name) for row in members])
+    for name in told:
+        for part, members in parts.items():
+            if part != "untrained":
+                found[f"{_key(name)}_{part}"] = mean_or_none([row.get(name) for row in members])
     found |= {f"classes_{part}": len(members) for part, members in parts.items()}
     return found | _tree_summary(tables.get("tree"))
 
@@ -161,15 +170,18 @@ def _tree_summary(tree: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _coco(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    results = coco_results(evidence.found, evidence.image_ids)
-    scores = average_precision(evidence.truth, results, evidence.image_ids, ids)
-    for row, score in zip(rows, scores, strict=True):
-        row |= {"AP": score.ap, "AP50": score.ap50, "AP75": score.ap75}
-    return {}
+    truth, found = evidence.truth, evidence.found
+    if truth.federated is None:
+        figures = coco.class_figures(truth.truths, found, ids, truth.order)
+    else:
+        figures = lvis.class_figures(truth.truths, found, ids, truth.order, truth.federated)
+    for row, own in zip(rows, figures, strict=True):
+        row |= own
+    return {"rules": "COCO" if truth.federated is None else "LVIS"}
 
 
 def _voc07(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    curves = voc.class_curves(evidence.truths, evidence.found, ids)
+    curves = voc.class_curves(evidence.truths, evidence.judged, ids)
     for row, klass in zip(rows, ids, strict=True):
         curve = curves[klass]
         row["VOC07"] = None if curve is None else curve.eleven_points()
@@ -177,7 +189,7 @@ def _voc07(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> di
 
 
 def _voc10(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    curves = voc.class_curves(evidence.truths, evidence.found, ids)
+    curves = voc.class_curves(evidence.truths, evidence.judged, ids)
     for row, klass in zip(rows, ids, strict=True):
         curve = curves[klass]
         row["VOC10"] = None if curve is None else curve.area()
@@ -211,8 +223,8 @@ def _recall(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> d
 
 def _errors(evidence: Evidence, ids: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
     similar = similar_nodes(list(evidence.nodes.values()), evidence.tree)
-    looked, kind = kinds(evidence.truths, evidence.found, similar, ids)
-    counts = counts_by_class(looked, kind, evidence.found, ids)
+    looked, kind = kinds(evidence.truths, evidence.judged, similar, ids)
+    counts = counts_by_class(looked, kind, evidence.judged, ids)
     totals: dict[str, dict[str, int]] = {group: {word: 0 for word in KINDS} for group in ("all", *GROUPS)}
     for row, klass in zip(rows, ids, strict=True):
         row["errors"] = counts[klass]

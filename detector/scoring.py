@@ -25,8 +25,9 @@ from detector.content import content_of
 from detector.dataset import Dataset
 from detector.input import decode_image, first_line
 from detector.metrics.chains import Chains, chains_of, join_chains
-from detector.metrics.columns import Found
+from detector.metrics.columns import Found, xywh_of
 from detector.metrics.matching import match_batch
+from schemas.coco import DIGITS
 from schemas.errors import FormatError
 from schemas.record import BoxAnnotation, ImageRecord
 
@@ -60,7 +61,14 @@ class Scored(NamedTuple):
 class Scorer:
     """A detector with a fixed list of nodes as one compiled function."""
 
-    def __init__(self, detector: Any, nodes: tuple[int, ...], above: tuple[int, ...], chains: bool) -> None:
+    def __init__(
+        self,
+        detector: Any,
+        nodes: tuple[int, ...],
+        above: tuple[int, ...],
+        chains: bool,
+        most: int = DETECTIONS_PER_IMAGE,
+    ) -> None:
         """Nothing is compiled before the first batch.
 
         Args:
@@ -68,8 +76,9 @@ class Scorer:
             nodes: the classes, as nodes.
             above: further nodes, suppressed apart so that they take no place from the classes.
             chains: whether to take chains.
+            most: detections of an image.
         """
-        self.detector, self.classes = detector, len(nodes)
+        self.detector, self.classes, self.most = detector, len(nodes), most
         self.nodes = np.asarray([*nodes, *above], np.int32)
         self.has_objectness = hasattr(detector, "predict")
         self.overlap = float(detector.overlap)
@@ -101,7 +110,7 @@ class Scorer:
         rows, valid = _suppress_any_class(boxes, tf.ensure_shape(objectness, [None, None]), self.overlap)
         proposals = tf.gather(boxes, rows, batch_dims=1)
         result = {
-            **_suppress_per_class(boxes, own, self.overlap, ""),
+            **_suppress_per_class(boxes, own, self.overlap, self.most, ""),
             "best_boxes": tf.gather(boxes, best, batch_dims=1),
             "best_scores": tf.reduce_max(own, axis=1),
             "proposals": proposals,
@@ -109,7 +118,7 @@ class Scorer:
             "proposals_valid": valid,
         }
         if len(self.nodes) > self.classes:
-            result |= _suppress_per_class(boxes, scores[:, :, self.classes :], self.overlap, "above_")
+            result |= _suppress_per_class(boxes, scores[:, :, self.classes :], self.overlap, self.most, "above_")
         if self.chains:
             taken = tf.numpy_function(match_batch, [truths, counts, proposals, valid], tf.int64)
             taken = tf.cast(tf.ensure_shape(taken, [None, None]), tf.int32)
@@ -129,19 +138,21 @@ class Scorer:
 
 
 @functools.lru_cache(maxsize=2)
-def scorer_of(detector: Any, nodes: tuple[int, ...], above: tuple[int, ...], chains: bool) -> Scorer:
+def scorer_of(detector: Any, nodes: tuple[int, ...], above: tuple[int, ...], chains: bool, most: int) -> Scorer:
     """The scorer of a detector: compiled once for all evaluations of a training run, whose weights change in place."""
-    return Scorer(detector, nodes, above, chains)
+    return Scorer(detector, nodes, above, chains, most)
 
 
-def _suppress_per_class(boxes: tf.Tensor, scores: tf.Tensor, overlap: float, name: str) -> dict[str, tf.Tensor]:
-    """The best K boxes of each image after suppression within each class, by falling score."""
+def _suppress_per_class(
+    boxes: tf.Tensor, scores: tf.Tensor, overlap: float, most: int, name: str
+) -> dict[str, tf.Tensor]:
+    """The best K = `most` boxes of each image after suppression within each class, by falling score."""
     with tf.device("/CPU:0"):  # one law wherever the network runs
         kept = tf.image.combined_non_max_suppression(
             boxes[:, :, None],
             scores,
-            max_output_size_per_class=DETECTIONS_PER_IMAGE,
-            max_total_size=DETECTIONS_PER_IMAGE,
+            max_output_size_per_class=most,
+            max_total_size=most,
             iou_threshold=overlap,
             score_threshold=SCORE_THRESHOLD,
             clip_boxes=False,
@@ -174,6 +185,7 @@ def score_dataset(
     *,
     above: list[int],
     chains: bool,
+    most: int,
     batch_size: int,
     log: Callable[[str], None],
 ) -> Scored:
@@ -186,13 +198,14 @@ def score_dataset(
         truth_node: the node of a truth that may be matched with a proposal, None for one that is left out.
         above: further nodes, whose detections are kept apart.
         chains: whether to take chains down the tree.
+        most: detections of an image.
         batch_size: images at a time.
         log: takes progress lines.
 
     Raises:
         FormatError: naming the image that cannot be decoded.
     """
-    scorer = scorer_of(run.detector, tuple(nodes), tuple(above), chains)
+    scorer = scorer_of(run.detector, tuple(nodes), tuple(above), chains, most)
     model = run.experiment.model
     records: list[ImageRecord] = []
     found, higher, best, proposals = _Rows(), _Rows(), _Rows(), _Rows()
@@ -244,11 +257,11 @@ class _Rows:
         self.parts: list[Found] = []
 
     def add(self, number: int, record: ImageRecord, boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray) -> None:
-        """Boxes `rel_yxyx` of one image, to pixels."""
+        """Boxes `rel_yxyx` of one image, to pixels, rounded as those of COCO results are."""
         sides = np.array([record.width, record.height] * 2, np.float64)
-        corners = boxes[:, [1, 0, 3, 2]].astype(np.float64) * sides
+        xywh = xywh_of(boxes[:, [1, 0, 3, 2]].astype(np.float64) * sides).round(DIGITS)
         image = np.full(len(boxes), number, np.int64)
-        self.parts.append(Found(image, classes.astype(np.int64), corners, scores.astype(np.float64)))
+        self.parts.append(Found(image, classes.astype(np.int64), xywh, scores.astype(np.float64)))
 
     def columns(self) -> Found:
         """All images."""

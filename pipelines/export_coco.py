@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.coco.entries import MADE_FROM, OTHER_FILES, usual_id
+from pipelines.coco.entries import MADE_FROM, OTHER_FILES
 from pipelines.coco.export_entries import (
     BoxMaker,
     CocoBoxMaker,
@@ -34,6 +34,7 @@ from pipelines.coco.export_entries import (
 from pipelines.coco.export_head import Categories, Fields, main_file, other_heads, read_source_head
 from pipelines.files import storage
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
+from schemas.coco import are_numbered, usual_id
 from schemas.dataset_files import DatasetFiles, shard_path
 from schemas.errors import ConfigError, FormatError, InputError, OutputError
 from schemas.table_checks import open_checked
@@ -193,7 +194,7 @@ class _Ids:
 
     def __init__(self, tables: _Tables, from_coco: bool) -> None:
         texts = (row["image_id"] for row in tables.index(("image_id",)))
-        self.numbered = not from_coco and not all(isinstance(usual_id(text), int) for text in texts)
+        self.numbered = are_numbered(texts, from_coco=from_coco)
 
     def of(self, image_id: str, place: int) -> int | str:
         """The id of the image that stands in this place of the index, from 1."""

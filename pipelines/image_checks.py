@@ -25,7 +25,7 @@ _ENDINGS = {
     "webp": (".webp",),
 }
 _SOFT = ("image:truncated", "image:too_many_pixels", "image:unsupported")  # faults that a policy may let pass
-_KNOWN_ENDINGS = {ending for endings in _ENDINGS.values() for ending in endings}
+KNOWN_ENDINGS = {ending for endings in _ENDINGS.values() for ending in endings}
 
 
 class Prepared(NamedTuple):
@@ -111,7 +111,7 @@ def _oddities(row: ImageRow, header: ImageHeader) -> list[tuple[str, str]]:
         found.append((header.fault.reason, header.fault.found))
     name = row.filename or row.uri
     ending = name[name.rfind(".") :].lower()
-    if ending not in _ENDINGS[header.format] and ending in _KNOWN_ENDINGS:
+    if ending not in _ENDINGS[header.format] and ending in KNOWN_ENDINGS:
         found.append(("image:wrong_ending", f"{header.format} in {posixpath.basename(row.filename or row.uri)!r}"))
     if header.format == "jpeg" and header.channels == 4:
         found.append(("image:cmyk", "4 channels"))

@@ -1,15 +1,17 @@
 """Truths and detections of a whole evaluation as columns, and how much two boxes overlap.
 
 Image numbers and class numbers are those of the caller; rows stand in any order unless a function says so. Boxes are
-(x0, y0, x1, y1) in pixels of the image, continuous.
+in pixels of the image, continuous: columns hold COCO's (x, y, width, height), whose exact numbers decide at the edge of
+an overlap, and give (x0, y0, x1, y1).
 
 Shape shorthand: T truths, D detections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -18,10 +20,18 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Pairs = set[tuple[int, int]]  # (image, class)
 
 
 class Columns:
     """Arrays of one length, side by side."""
+
+    xywh: Floats
+
+    @cached_property
+    def box(self) -> Floats:
+        """f64[N, 4] corners (x0, y0, x1, y1)."""
+        return np.concatenate([self.xywh[:, :2], self.xywh[:, :2] + self.xywh[:, 2:]], axis=1)
 
     @property
     def columns(self) -> tuple[Any, ...]:
@@ -47,25 +57,27 @@ class Truths(Columns):
 
     Attributes:
         image, klass: i64[T].
-        box: f64[T, 4].
+        xywh: f64[T, 4].
+        area: f64[T] pixels squared of the image: of the mask where the dataset states it, else of the box.
         ignored: bool[T] crowds, groups and difficult boxes: neither hits nor misses.
         group: bool[T] a box around several objects (Open Images' group-of).
     """
 
     image: Ints
     klass: Ints
-    box: Floats
+    xywh: Floats
+    area: Floats
     ignored: Bools
     group: Bools
 
 
 @dataclass(frozen=True)
 class Found(Columns):
-    """Detections: image, klass i64[D], box f64[D, 4], score f64[D]."""
+    """Detections: image, klass i64[D], xywh f64[D, 4], score f64[D]."""
 
     image: Ints
     klass: Ints
-    box: Floats
+    xywh: Floats
     score: Floats
 
     def best_first(self) -> Found:
@@ -74,60 +86,34 @@ class Found(Columns):
 
 
 def truths_of(rows: Sequence[tuple[int, int, Sequence[float], bool, bool]]) -> Truths:
-    """Columns of rows (image, class, box, ignored, group)."""
+    """Columns of rows (image, class, corners, ignored, group); areas are those of the boxes."""
     image, klass, box, ignored, group = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    xywh = xywh_of(box)
     return Truths(
         np.array(image, np.int64),
         np.array(klass, np.int64),
-        np.array(box, np.float64).reshape(-1, 4),
+        xywh,
+        xywh[:, 2] * xywh[:, 3],
         np.array(ignored, bool),
         np.array(group, bool),
     )
 
 
 def found_of(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Found:
-    """Columns of rows (image, class, box, score)."""
+    """Columns of rows (image, class, corners, score)."""
     image, klass, box, score = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Found(
         np.array(image, np.int64),
         np.array(klass, np.int64),
-        np.array(box, np.float64).reshape(-1, 4),
+        xywh_of(box),
         np.array(score, np.float64),
     )
 
 
-def coco_truths(truth: Mapping[str, Any], image_number: Mapping[int, int]) -> Truths:
-    """Columns of a COCO instances dictionary; classes are its category ids.
-
-    Args:
-        truth: with `annotations`; `iscrowd`, `ignore`, `difficult` make a box ignored, `is_group_of` a group.
-        image_number: image id to image number; annotations of other images are left out.
-    """
-    rows = []
-    for annotation in truth["annotations"]:
-        if annotation["image_id"] not in image_number:
-            continue
-        group = bool(annotation.get("is_group_of"))
-        ignored = group or any(annotation.get(key) for key in ("iscrowd", "ignore", "difficult"))
-        number = image_number[annotation["image_id"]]
-        rows.append((number, int(annotation["category_id"]), _corners(annotation["bbox"]), ignored, group))
-    return truths_of(rows)
-
-
-def coco_found(results: Sequence[Mapping[str, Any]], image_number: Mapping[int, int]) -> Found:
-    """Columns of a list of COCO results; those of other images are left out."""
-    return found_of(
-        [
-            (image_number[row["image_id"]], int(row["category_id"]), _corners(row["bbox"]), float(row["score"]))
-            for row in results
-            if row["image_id"] in image_number
-        ]
-    )
-
-
-def _corners(xywh: Sequence[float]) -> tuple[float, float, float, float]:
-    x, y, w, h = xywh
-    return (x, y, x + w, y + h)
+def xywh_of(corners: Any) -> Floats:
+    """Corners f[N, 4] (x0, y0, x1, y1) as (x, y, width, height)."""
+    corners = np.array(corners, np.float64).reshape(-1, 4)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def pairwise_overlap(a: Floats, b: Floats, *, edge: float = 0.0, over: str = "union") -> Floats:
@@ -148,6 +134,13 @@ def pairwise_overlap(a: Floats, b: Floats, *, edge: float = 0.0, over: str = "un
 
 def _area(boxes: Floats, edge: float) -> Floats:
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2] + edge, 0), axis=-1)
+
+
+def was_looked_for(truths: Truths, found: Found, verified: Pairs) -> Bools:
+    """bool[D] whether somebody looked for a detection's class in its image: it has a box there, or is `verified`."""
+    known = verified | set(zip(truths.image.tolist(), truths.klass.tolist(), strict=True))
+    pairs = zip(found.image.tolist(), found.klass.tolist(), strict=True)
+    return np.fromiter((pair in known for pair in pairs), bool, len(found))
 
 
 def by_image(found: Ints, truth: Ints) -> Iterator[tuple[Ints, Ints]]:

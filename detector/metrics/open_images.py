@@ -17,12 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.metrics.columns import Floats, Found, Ints, Truths, by_image, pairwise_overlap
+from detector.metrics.columns import Floats, Found, Ints, Pairs, Truths, by_image, pairwise_overlap, was_looked_for
 from detector.metrics.precision import Curve, curves_by_class
 from detector.metrics.voc import FALSE, HIT, IGNORED, class_keys, match_best
 from wordtree.tree import WordTree
-
-Verified = set[tuple[int, int]]
 
 
 def expand_truths(truths: Truths, tree: WordTree) -> Truths:
@@ -31,12 +29,12 @@ def expand_truths(truths: Truths, tree: WordTree) -> Truths:
     return replace(truths.take(rows), klass=tree.path_table()[truths.klass[rows], levels].astype(np.int64))
 
 
-def expand_labels(labels: list[tuple[int, int, bool]], tree: WordTree) -> Verified:
+def expand_labels(labels: list[tuple[int, int, bool]], tree: WordTree) -> Pairs:
     """Which (image, node) have a verified label, from rows (image, node, present).
 
     What is present is so at every node above, what is absent at every node below.
     """
-    verified: Verified = set()
+    verified: Pairs = set()
     for image, node, present in labels:
         more = tree.ancestors(node) if present else tree.descendants(node).tolist()
         verified.update((image, int(other)) for other in (node, *more))
@@ -44,7 +42,7 @@ def expand_labels(labels: list[tuple[int, int, bool]], tree: WordTree) -> Verifi
 
 
 def class_curves(
-    truths: Truths, found: Found, verified: Verified, classes: list[int], *, group_weight: float = 1.0, iou: float = 0.5
+    truths: Truths, found: Found, verified: Pairs, classes: list[int], *, group_weight: float = 1.0, iou: float = 0.5
 ) -> dict[int, Curve | None]:
     """The curve of each class, None for one without a truth that counts.
 
@@ -58,7 +56,8 @@ def class_curves(
     """
     single = truths.take(~truths.group)
     group = truths.take(truths.group)
-    found = _verified_alone(truths, found, verified).best_first()
+    sound = (found.xywh[:, 2] > 0) & (found.xywh[:, 3] > 0)
+    found = found.take(sound & was_looked_for(truths, found, verified)).best_first()
     keys, single_keys = class_keys(found, single)
     words = np.full(len(found), FALSE, np.int64)
     for rows, of_class in by_image(keys, single_keys):
@@ -102,11 +101,3 @@ def _groups(found: Found, group: Truths, words: Ints, weight: float, iou: float)
         np.array([score for _, score in entries], np.float64),
         np.full(len(entries), float(weight)),
     )
-
-
-def _verified_alone(truths: Truths, found: Found, verified: Verified) -> Found:
-    """Detections of classes that somebody looked for in the image; boxes without area are dropped, too."""
-    known = verified | set(zip(truths.image.tolist(), truths.klass.tolist(), strict=True))
-    pairs = zip(found.image.tolist(), found.klass.tolist(), strict=True)
-    keep = np.fromiter((pair in known for pair in pairs), bool, len(found))
-    return found.take(keep & (found.box[:, 0] < found.box[:, 2]) & (found.box[:, 1] < found.box[:, 3]))

@@ -6,6 +6,7 @@ credit over (credit + false ones) up to a rank, recall credit over what could be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,3 +62,9 @@ def curves_by_class(klass: Ints, score: Floats, credit: Floats, positives: dict[
         rows = order[low:high]
         curves[name] = ranked_curve(score[rows], credit[rows], count) if count > 0 else None
     return curves
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are there; None if none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -19,8 +19,13 @@ FIGURES = {
     "AP50": "AP50", "VOC07": "VOC 2007", "VOC10": "VOC 2010", "OpenImages": "Open Images", "recall1": "recall@1",
     "recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc",
 }  # fmt: skip
+COCO = {
+    "AP": "AP", "AP50": "AP50", "AP75": "AP75", "AP_S": "AP small", "AP_M": "AP medium", "AP_L": "AP large",
+    "AR_1": "AR@1", "AR_10": "AR@10", "AR_100": "AR@100", "AR_300": "AR@300", "AR_S": "AR small", "AR_M": "AR medium",
+    "AR_L": "AR large",
+}  # fmt: skip
 CLASS_FIGURES = {
-    **{name: title for name, title in FIGURES.items() if name != "corloc"}, "CorLoc": "CorLoc",
+    **{name: title for name, title in FIGURES.items() if name != "corloc"}, "CorLoc": "CorLoc", **COCO,
     "node_AP50": "AP50 at the node", "top1": "top 1", "top5": "top 5",
 }  # fmt: skip
 NAME_GROUPS = ("all", "boxed", "unboxed", "untrained")
@@ -30,7 +35,7 @@ Row = Mapping[str, Any]
 
 def groups_html(inputs: Inputs) -> str:
     """Figures by group, kinds of errors, and a folded table of classes, for each evaluation."""
-    return _for_each(inputs, "figures by group", (_group_figures, _error_kinds, _class_table))
+    return _for_each(inputs, "figures by group", (_coco_numbers, _group_figures, _error_kinds, _class_table))
 
 
 def names_html(inputs: Inputs) -> str:
@@ -58,6 +63,32 @@ def _safely(build: Callable[[Row, str], str], evaluation: Row, key: str) -> str:
         return build(evaluation, key)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return ""
+
+
+def _coco_numbers(evaluation: Row, key: str) -> str:
+    """COCO's numbers of all classes and of the groups."""
+    summary = evaluation["summary"]
+    names = [name for name in COCO if name in summary]
+    if "AP_S" not in names:
+        return ""
+    parts = {"": "all", **{f"_{group}": title for group, title in GROUPS.items()}}
+    head = "".join(f'<th scope="col" class="num">{escape(COCO[name])}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(title)}</th>'
+        f"{_cells([_percent(_number(summary.get(name + part))) for name in names])}</tr>"
+        for part, title in parts.items()
+        if any(_number(summary.get(name + part)) is not None for name in names)
+    )
+    rules = (
+        "LVIS's rules: only some classes were looked for in each image. " if evaluation.get("rules") == "LVIS" else ""
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="COCO\'s numbers on '
+        f'{escape(str(evaluation["dataset"]))}"><table><thead><tr><th scope="col">classes</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div><p class='note'>{rules}AP: mean over overlaps 0.50:0.95. AR: the share of "
+        "true boxes that the best detections of their class find, averaged over the same overlaps. Small: up to "
+        "32 x 32 pixels of the picture, medium: up to 96 x 96.</p>"
+    )
 
 
 def _group_figures(evaluation: Row, key: str) -> str:

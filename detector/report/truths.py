@@ -9,7 +9,8 @@ detection is matched, best first, with the truth that it overlaps most (IoU >= 0
     wrong      any other node
     false      it overlaps no truth that is still free
 
-and a truth without a detection is `missed`. A crowd is neither missed nor does it make a detection false.
+and a truth without a detection is `missed`. A crowd, a group and a difficult object are neither missed nor do they make
+a detection false, as in evaluation.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 from detector.report.inputs import DatasetFacts
 from schemas.boxes import Box, pairwise_iou
+from schemas.coco import IGNORED
 from wordtree.tree import WordTree
 
 MATCH_IOU = 0.5
@@ -34,7 +36,7 @@ VERDICTS = ("right", "finer", "coarser", "wrong", "false", "missed")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A box that people drew."""
+    """A box that people drew; `crowd` where it is neither hit nor miss."""
 
     box: Box
     wnid: str
@@ -82,14 +84,15 @@ def truths_of_images(
             continue
         for path in ids.values():
             found.setdefault(path, [])
-        columns = ["image_id", "kind", "label", "wnid", "ymin", "xmin", "ymax", "xmax", "is_crowd"]
+        columns = ["image_id", "kind", "label", "wnid", "ymin", "xmin", "ymax", "xmax", *IGNORED]
         rows = pq.read_table(
             dataset.path / f"{split}.annotations.parquet", columns=columns, filters=[("image_id", "in", list(ids))]
         )
         for row in rows.to_pylist():
             if row["kind"] == "box":
                 box = Box(row["ymin"], row["xmin"], row["ymax"], row["xmax"])
-                _add(found[ids[row["image_id"]]], Truth(box, row["wnid"], row["label"], bool(row["is_crowd"])), tree)
+                crowd = any(row[flag] for flag in IGNORED)
+                _add(found[ids[row["image_id"]]], Truth(box, row["wnid"], row["label"], crowd), tree)
     return found
 
 

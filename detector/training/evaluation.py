@@ -192,8 +192,9 @@ def known_metrics(architecture: str) -> list[str]:
     if architecture == "classifier":
         return ["top1", "top5", "top1_classes", "top5_classes", "hF"]
     from detector.measure import ROW_FIGURES, summary
+    from detector.metrics import coco
 
-    told = [name for name in ROW_FIGURES if name.startswith(("AP", "recall", "CorLoc"))]
+    told = [name for name in ROW_FIGURES if name in coco.names() or name.startswith(("recall", "CorLoc"))]
     keys = summary([{"truths": 0, **dict.fromkeys(told)}], {})
     return [key for key in keys if not key.startswith("classes_")]
 

@@ -16,17 +16,17 @@ import msgspec
 from pipelines.coco.entries import (
     UNSET,
     AnnotationEntry,
-    Id,
     Number,
     Raw,
+    ResultEntry,
     Segment,
     StrictAnnotation,
     Unset,
-    id_text,
     is_usual_id,
 )
 from pipelines.rows import BoxRow
 from schemas.boxes import box_from_coco_xywh
+from schemas.coco import Id, id_text
 
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[Number])
@@ -77,6 +77,9 @@ def box_row(
             keypoints = _keypoints(entry.keypoints)
         if entry.num_keypoints is not UNSET:
             extra["num_keypoints"] = entry.num_keypoints
+    confidence = 1.0
+    if isinstance(entry, ResultEntry):
+        extra["score"], confidence = entry.score, _float(entry.score)
     if others:
         extra.update(others)
     return BoxRow(
@@ -88,6 +91,7 @@ def box_row(
         annotation_id=annotation_id,
         area=_area(entry.area),
         is_crowd=None if crowd is UNSET or crowd is None else bool(crowd),
+        confidence=confidence,
         keypoints=keypoints,
         segmentation=segmentation,
         extra=_encode(extra).decode(),

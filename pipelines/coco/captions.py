@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.coco.entries import AnyEntry, CaptionEntry, ImageEntry, StrictCaption, id_text
+from pipelines.coco.entries import AnyEntry, CaptionEntry, ImageEntry, StrictCaption
 from pipelines.coco.ids import SeenIds
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
 from pipelines.files import storage
 from pipelines.files.json_stream import Bad, Batch, Value, read_object
 from pipelines.rows import Rejected, Row, Statements
+from schemas.coco import id_text
 
 
 def read_captions(path: str, images: ImageFolder | None) -> Iterator[Row]:

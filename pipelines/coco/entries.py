@@ -1,4 +1,4 @@
-"""Entries of COCO's JSON files as typed structs, and their ids as text.
+"""Entries of COCO's JSON files as typed structs.
 
 Strict types know every usual field and refuse others, so that whoever reads with them misses nothing; entries with more
 fields are read a second time for what is not known (`other_fields`).
@@ -6,7 +6,6 @@ fields are read a second time for what is not known (`other_fields`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +14,9 @@ import msgspec
 from pipelines.files import storage
 from pipelines.files.json_forms import raw_json
 from pipelines.files.json_stream import Bad, Batch
+from schemas.coco import Id, id_text, usual_id
 
 Number = int | float
-Id = int | float | str
 BBox = tuple[Number, Number, Number, Number]
 Raw = msgspec.Raw
 Unset = msgspec.UnsetType
@@ -26,7 +25,6 @@ UNSET = msgspec.UNSET
 MADE_FROM = "made_from"  # key of the head: the kind of the main file, where it is not "annotations"
 OTHER_FILES = "other_files"  # key of the head: what further files say beside images and annotations, by kind
 
-_WHOLE = re.compile(r"0|-?[1-9]\d{0,18}")
 _SHORT = 10**18
 _fields = msgspec.json.Decoder(list[dict[str, Raw]])
 
@@ -69,6 +67,16 @@ class AnnotationEntry(msgspec.Struct, gc=False):
 
 class StrictAnnotation(AnnotationEntry, gc=False, forbid_unknown_fields=True):
     """An annotation without fields of its own."""
+
+
+class ResultEntry(AnnotationEntry, gc=False, kw_only=True):
+    """A detection in a list of results."""
+
+    score: Number
+
+
+class StrictResult(ResultEntry, gc=False, forbid_unknown_fields=True):
+    """A detection without fields of its own."""
 
 
 class CaptionEntry(msgspec.Struct, gc=False):
@@ -127,21 +135,6 @@ class Category(msgspec.Struct, gc=False):
     id: Id
     name: str
     isthing: Any = UNSET
-
-
-def id_text(number: Id) -> str:
-    """Ids as text: 900100184613.0 and 900100184613 are the same id."""
-    if type(number) is float and number.is_integer():
-        number = int(number)
-    return str(number)
-
-
-def usual_id(text: str) -> int | str:
-    """The id that stands in most files for this text: a whole number where it can be one.
-
-    Law: `id_text(usual_id(text))` is text.
-    """
-    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def is_usual_id(number: object, text: str) -> bool:

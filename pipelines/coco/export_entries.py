@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from pipelines.coco.entries import Id, id_text, usual_id
 from pipelines.coco.export_head import Categories, Fields
 from pipelines.coco.panoptic import IS_THING, MAP_NAME
+from schemas.boxes import Box
+from schemas.coco import DIGITS, IGNORED, Id, file_bbox, id_text, usual_id
 from schemas.errors import FormatError
 
-DIGITS = 3  # of pixels, where the exact numbers are not known: float32 keeps no more of them
-SAME = 3e-6  # of a side: boxes that differ less are the same but for rounding
 _SIDES = ("ymin", "xmin", "ymax", "xmax")
 _FLAGS = ("is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -102,24 +100,10 @@ def _label(row: Row, categories: Categories) -> Fields:
     }
 
 
-def pixel_bbox(row: Row, image: Row) -> list[float]:
-    """The written box in pixels of the stored image, as [x, y, width, height]."""
-    height, width = image["height"], image["width"]
-    ymin, xmin, ymax, xmax = (row[side] for side in _SIDES)
-    corners = (xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height)
-    return [round(number, DIGITS) for number in corners]
-
-
-def is_same_box(row: Row, image: Row, bbox: Sequence[float]) -> bool:
-    """Whether the written box is this one, clipped to the image or not."""
-    if not image["height"] or not image["width"]:
-        return False
-    x, y, w, h = bbox
-    stated = (y / image["height"], x / image["width"], (y + h) / image["height"], (x + w) / image["width"])
-    return all(
-        math.isfinite(value) and (abs(row[side] - value) <= SAME or abs(row[side] - min(max(value, 0), 1)) <= SAME)
-        for side, value in zip(_SIDES, stated, strict=True)
-    )
+def _bbox(row: Row, image: Row, stated: Sequence[float] = ()) -> tuple[Sequence[float], bool]:
+    """See `schemas.coco.file_bbox`."""
+    box = Box(*(row[side] for side in _SIDES))
+    return file_bbox(box, height=image["height"], width=image["width"], stated=stated)
 
 
 class BoxMaker:
@@ -130,20 +114,19 @@ class BoxMaker:
 
     def __call__(self, row: Row, image: Row, image_id: Id, number: int) -> tuple[Fields, bool]:
         """The annotation, and False."""
-        bbox = pixel_bbox(row, image)
+        bbox, _ = _bbox(row, image)
         attributes: Fields = {name: row[name] for name in _FLAGS if row[name] is not None}
         attributes |= {name: row[name] for name in ("annotation_id", "view", "source") if row[name]}
         attributes |= {name: _read(row, name, _any) for name in ("parts", "extra") if row[name]}
         if row["confidence"] != 1:
             attributes["confidence"] = round(row["confidence"], 6)
-        crowd = row["is_crowd"] if row["is_crowd"] is not None else row["is_group_of"]
         entry: Fields = {
             "id": number,
             "image_id": image_id,
             "category_id": self._categories.id_of(row["class_id"]),
             "bbox": bbox,
             "area": round(bbox[2] * bbox[3], DIGITS) if row["area"] is None else row["area"],
-            "iscrowd": int(bool(crowd)),
+            "iscrowd": int(any(row[flag] for flag in IGNORED)),
             "segmentation": _read(row, "segmentation", _any) if row["segmentation"] else [],
             **_keypoints(row, image),
         }
@@ -172,10 +155,10 @@ class CocoBoxMaker:
         entry["category_id"] = self._categories.id_of(class_id)
         if row["is_crowd"] is not None:
             entry["iscrowd"] = int(row["is_crowd"])
-        bbox = _read(row, "extra", _numbers, extra["bbox"]) if "bbox" in extra else []
-        changed = len(bbox) != 4 or not is_same_box(row, image, bbox)
+        stated = _read(row, "extra", _numbers, extra["bbox"]) if "bbox" in extra else ()
+        bbox, changed = _bbox(row, image, stated)
         if changed:
-            extra["bbox"] = pixel_bbox(row, image)
+            extra["bbox"] = bbox
             if row["area"] is not None:
                 extra["area"] = row["area"]
             extra |= _keypoints(row, image)

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipelines.coco.entries import MADE_FROM, OTHER_FILES, UNSET, Id, id_text
+from pipelines.coco.entries import MADE_FROM, OTHER_FILES, UNSET
 from pipelines.coco.head import classes_of, ids_of, parse_categories
 from pipelines.files import storage
+from schemas.coco import Id, id_text
 from schemas.errors import FormatError
 from schemas.manifest import ClassEntry
 

@@ -15,11 +15,9 @@ import msgspec
 from pipelines.coco.entries import (
     AnyEntry,
     Category,
-    Id,
     IdEntry,
     PanopticFields,
     StrictCaption,
-    id_text,
     is_text,
     loose_id,
     other_fields,
@@ -30,13 +28,14 @@ from pipelines.files.json_forms import readable_json
 from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
 from pipelines.files.json_window import json_kind
 from pipelines.sources.base import DatasetClass
+from schemas.coco import Id, class_ids, id_text
 from schemas.errors import FormatError
 from schemas.manifest import SourceFile
 
 LARGEST_CLASS = 2**31 - 1  # labels.pbtxt has int32 ids
 
 
-class _Hashing:
+class Hashing:
     """A sha256 that counts its bytes."""
 
     def __init__(self) -> None:
@@ -45,6 +44,10 @@ class _Hashing:
     def update(self, data: bytes, /) -> None:
         self.sha256.update(data)
         self.size += len(data)
+
+    def file(self, path: str) -> SourceFile:
+        """The file that it took in, for the manifest."""
+        return SourceFile(path=path, bytes=self.size, sha256=self.sha256.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def read_head(path: str, role: str = "annotation file") -> Head:
     Raises:
         InputError, FormatError: see `pipelines.files.json_stream.read_object`.
     """
-    digest = _Hashing()
+    digest = Hashing()
     values: dict[str, msgspec.Raw] = {}
     image_ids: IdSet | None = None
     annotations, more_fields = -1, False
@@ -87,8 +90,7 @@ def read_head(path: str, role: str = "annotation file") -> Head:
         else:
             image_ids = IdSet() if image_ids is None else image_ids
             _add_ids(part, image_ids)
-    file = SourceFile(path=path, bytes=digest.size, sha256=digest.sha256.hexdigest())
-    return Head(values, image_ids, annotations, more_fields, file)
+    return Head(values, image_ids, annotations, more_fields, digest.file(path))
 
 
 def _add_ids(batch: Batch, image_ids: IdSet) -> None:
@@ -152,12 +154,11 @@ def classes_of(categories: list[Category], where: str) -> tuple[DatasetClass, ..
         if key in found:
             raise FormatError(f"{where}: category id {key} stands twice ({found[key]!r}, {label!r}); expected it once")
         found[key] = label
-    numbers = [int(key) if key.isascii() and key.isdecimal() else 0 for key in found]
-    if max(numbers, default=0) > LARGEST_CLASS:
-        raise FormatError(f"{where}: category id {max(numbers)} is too large; expected at most {LARGEST_CLASS}")
-    if min(numbers, default=1) < 1:
-        return tuple(DatasetClass(key, n, label) for n, (key, label) in enumerate(found.items(), start=1))
-    return tuple(sorted((DatasetClass(key, int(key), label) for key, label in found.items()), key=lambda c: c.id))
+    largest = max((int(key) for key in found if key.isascii() and key.isdecimal()), default=0)
+    if largest > LARGEST_CLASS:
+        raise FormatError(f"{where}: category id {largest} is too large; expected at most {LARGEST_CLASS}")
+    numbered = zip(class_ids(list(found)), found.items(), strict=True)
+    return tuple(sorted((DatasetClass(key, n, label) for n, (key, label) in numbered), key=lambda c: c.id))
 
 
 def readable_values(values: Mapping[str, msgspec.Raw], path: str) -> tuple[dict[str, msgspec.Raw], list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.coco.entries import Id, id_text, usual_id
+from schemas.coco import Id, id_text, usual_id
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 

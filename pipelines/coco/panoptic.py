@@ -12,23 +12,14 @@ from typing import Any
 import msgspec
 
 from pipelines.coco.boxes import box_row
-from pipelines.coco.entries import (
-    Category,
-    Id,
-    ImageEntry,
-    PanopticEntry,
-    Segment,
-    StrictPanoptic,
-    id_text,
-    is_text,
-    loose_id,
-)
+from pipelines.coco.entries import Category, ImageEntry, PanopticEntry, Segment, StrictPanoptic, is_text, loose_id
 from pipelines.coco.head import ids_of
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
 from pipelines.files import storage
 from pipelines.files.json_forms import raw_json
 from pipelines.files.json_stream import Bad, Value, read_object
 from pipelines.rows import BoxRow, Rejected, Row, Statements
+from schemas.coco import Id, id_text
 
 _SEGMENT_FIELDS = frozenset(Segment.__struct_fields__)
 MAP_KIND = "panoptic"

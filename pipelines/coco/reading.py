@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,12 +12,10 @@ from pipelines.coco.entries import (
     UNSET,
     AnnotationEntry,
     AnyEntry,
-    Id,
     ImageEntry,
     Number,
     StrictAnnotation,
     all_fields,
-    id_text,
     is_usual_id,
     loose_id,
     other_fields,
@@ -26,6 +24,7 @@ from pipelines.coco.ids import SeenIds
 from pipelines.files import storage
 from pipelines.files.json_stream import Bad, Batch, Value, read_object
 from pipelines.rows import BoxRow, ImageRow, LabelRow, Rejected, Row, Statements
+from schemas.coco import Id, id_text
 
 _encode = msgspec.json.Encoder().encode
 _ANNOTATION_FIELDS = AnnotationEntry.__struct_fields__
@@ -52,19 +51,27 @@ def read_instances(
         if isinstance(part, Value):
             continue
         if part.name == "annotations":
-            yield from _statements(part, where, known, seen)
+            yield from statements(part, where, known, seen, _ANNOTATION_FIELDS)
         elif images:
             yield from image_rows(part, where, images, has_boxes)
 
 
-def _statements(batch: Batch, where: str, known: Mapping[str, Id], seen: SeenIds) -> Iterator[Row]:
-    """The annotations of a batch, those of an image together."""
-    others = other_fields(batch, _ANNOTATION_FIELDS)
+def statements(batch: Batch, where: str, known: Mapping[str, Id], seen: SeenIds, usual: Sequence[str]) -> Iterator[Row]:
+    """The annotations of a batch, those of an image together.
+
+    Args:
+        batch: of annotations or results.
+        where: name of the file.
+        known: the ids of its categories, as text and as they stand in the file.
+        seen: annotation ids that went by.
+        usual: the fields that the entries' type knows.
+    """
+    others = other_fields(batch, usual)
     again = seen.repeated([None if isinstance(e, Bad) or e.id is UNSET else e.id for e in batch.entries])
     boxes: dict[str, list[BoxRow]] = {}
     for at, entry in enumerate(batch.entries):
         number = batch.first + at
-        place = f"{where} annotations[{number}]"
+        place = f"{where} {batch.name}[{number}]"
         if isinstance(entry, Bad):
             yield malformed(batch, at, where, "box", "image_id")
             continue
@@ -75,8 +82,10 @@ def _statements(batch: Batch, where: str, known: Mapping[str, Id], seen: SeenIds
             reason, found = "box:duplicate_id", f"annotation id {box.annotation_id} a second time"
         elif box.class_key not in known:
             reason, found = "box:unknown_category", f"category_id {box.class_key}"
+        elif not 0 <= box.confidence <= 1:
+            reason, found = "box:bad_confidence", f"score {box.confidence}; expected 0 to 1"
         if reason:
-            record = box.annotation_id or f"annotations[{number}]"
+            record = box.annotation_id or f"{batch.name}[{number}]"
             yield Rejected(kind="box", record=record, reason=reason, found=found, where=place, image_id=image_id)
         else:
             boxes.setdefault(image_id, []).append(box)

@@ -26,7 +26,7 @@ from pipelines.files.json_structure import element_ends, split_elements
 from pipelines.files.json_window import WINDOW, Digest, Window, json_kind
 from schemas.errors import FormatError, InputError
 
-__all__ = ["Bad", "Batch", "Value", "last_member", "read_object"]
+__all__ = ["Bad", "Batch", "Value", "begins_list", "last_member", "read_list", "read_object"]
 
 _KEY = re.compile(rb'[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -94,6 +94,40 @@ def read_object(
         raise InputError(f"{role} {path!r} {reason}") from error
 
 
+def read_list(
+    path: str,
+    name: str,
+    types: Sequence[type[msgspec.Struct]],
+    *,
+    where: str = "",
+    what: str = "COCO file",
+    role: str = "annotation file",
+    digest: Digest | None = None,
+) -> Iterator[Batch]:
+    """The entries of a file that is one list, as `read_object` gives those of a list in an object.
+
+    Args:
+        name: of the list, for messages.
+        The others are those of `read_object`.
+    """
+    try:
+        with storage.opened(path) as stream:
+            yield from _Reader(Window(stream, path, where or path, what, digest), {name: types}).list_alone(name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{role} {path!r} cannot be read ({error})") from error
+
+
+def begins_list(path: str) -> bool:
+    """Whether a file is there and holds a list, and no object."""
+    try:
+        with storage.opened(path) as stream:
+            window = Window(stream, path, path, "")
+            window.begin()
+            return window.peek() == b"["
+    except (OSError, ValueError, FormatError):
+        return False
+
+
 def last_member(path: str, name: str, most: int = WINDOW) -> bytes | None:
     """The JSON text of a list of the object that stands near the end of its file, without reading the rest.
 
@@ -149,6 +183,15 @@ class _Reader:
             elif self._w.peek() != b"}":
                 self._w.fail(0, "Expecting ',' delimiter")
         self._w.use(1)
+        if self._w.peek():
+            self._w.fail(0, "Extra data")
+
+    def list_alone(self, name: str) -> Iterator[Batch]:
+        """The elements of the list that the file is."""
+        self._w.begin()
+        self._w.peek()
+        self._w.use(1)
+        yield from self._elements(name, Forms(self._lists[name]))
         if self._w.peek():
             self._w.fail(0, "Extra data")
 

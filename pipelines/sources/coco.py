@@ -30,6 +30,8 @@ from pipelines.coco.head import (
 from pipelines.coco.merging import merge_keypoints
 from pipelines.coco.panoptic import read_panoptic
 from pipelines.coco.reading import ImageFolder, read_instances
+from pipelines.coco.results import Results
+from pipelines.files.json_stream import begins_list
 from pipelines.rows import KEY_BYTES, PLACE_BYTES, Row, decode_row
 from pipelines.sources.base import PIECE_SHIFT, DatasetSource, Survey
 from schemas.errors import ConfigError, FormatError
@@ -42,7 +44,8 @@ class Source(DatasetSource):
     """A file that lists images, files that say more about them, and the folder of the images.
 
     The main file is `annotations` (instances, keypoints, LVIS), `panoptic`, or `captions` alone; it lists the images.
-    `captions` and `keypoints` may be given beside it.
+    `captions` and `keypoints` may be given beside it. Where `annotations` is a list of results, `categories` names
+    their classes.
     """
 
     annotations: str = ""
@@ -52,6 +55,7 @@ class Source(DatasetSource):
     panoptic: str = ""
     panoptic_maps: str = ""
     unlabelled: bool = False
+    categories: str = ""
 
     name: ClassVar[str] = "coco"
     help: ClassVar[str] = "boxes, masks, keypoints or captions from COCO's or LVIS's JSON files"
@@ -61,7 +65,12 @@ class Source(DatasetSource):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--annotations", default="", metavar="FILE", help="instances, keypoints or LVIS JSON")
+        parser.add_argument(
+            "--annotations",
+            default="",
+            metavar="FILE",
+            help="instances, keypoints or LVIS JSON, or a list of results of a detector",
+        )
         parser.add_argument("--images", required=True, metavar="DIR", help="folder that `file_name` is relative to")
         parser.add_argument(
             "--captions", default="", metavar="FILE", help="captions JSON, alone or beside one of the other files"
@@ -71,6 +80,12 @@ class Source(DatasetSource):
         )
         parser.add_argument("--panoptic", default="", metavar="FILE", help="panoptic JSON, instead of --annotations")
         parser.add_argument("--panoptic-maps", default="", metavar="DIR", help="folder of its PNGs")
+        parser.add_argument(
+            "--categories",
+            default="",
+            metavar="FILE",
+            help="of a list of results: the COCO JSON that was detected on, or a label map (.pbtxt), for the classes",
+        )
         parser.add_argument(
             "--unlabelled",
             action="store_true",
@@ -87,6 +102,7 @@ class Source(DatasetSource):
             panoptic=args.panoptic,
             panoptic_maps=args.panoptic_maps,
             unlabelled=args.unlabelled,
+            categories=args.categories,
         )
         if not (source.annotations or source.panoptic or source.captions):
             raise ConfigError("no file is given; expected --annotations, --panoptic or --captions FILE")
@@ -113,7 +129,11 @@ class Source(DatasetSource):
 
     def options(self) -> dict[str, str]:
         given = {role: self._path(role) for role in ROLES}
-        given |= {"panoptic_maps": self.panoptic_maps, "unlabelled": "yes" if self.unlabelled else ""}
+        given |= {
+            "categories": self.categories,
+            "panoptic_maps": self.panoptic_maps,
+            "unlabelled": "yes" if self.unlabelled else "",
+        }
         return {name: value for name, value in given.items() if value} | {"images": self.images}
 
     def pieces(self) -> Sequence[str]:
@@ -129,6 +149,8 @@ class Source(DatasetSource):
 
     def survey(self) -> Survey:
         """Ids and classes of the main file; what the others name beside it is told in notes."""
+        if results := self._results():
+            return results.survey()
         main, *others = self.pieces()
         path, head = self._path(main), read_head(self._path(main), _role(main))
         _check(head, path, main, self.unlabelled)
@@ -165,9 +187,27 @@ class Source(DatasetSource):
             if piece in ("", role):
                 yield from self._read(role, ImageFolder(self.images) if number == 0 else None)
 
+    def _results(self) -> Results | None:
+        """The main file as a list of results, if it is one.
+
+        Raises:
+            ConfigError: other files do not go with it.
+        """
+        if not (self.annotations and begins_list(self.annotations)):
+            if self.categories:
+                raise ConfigError(f"--categories is for a list of results, and {self.annotations or 'nothing'} is none")
+            return None
+        if self.captions or self.keypoints or self.unlabelled:
+            raise ConfigError(
+                f"{self.annotations} is a list; --captions, --keypoints and --unlabelled go with an object of images"
+            )
+        return Results(self.annotations, self.images, self.categories)
+
     def _read(self, role: str, images: ImageFolder | None) -> Iterator[Row]:
         path = self._path(role)
-        if role == "captions":
+        if results := self._results():
+            yield from results.read()
+        elif role == "captions":
             yield from read_captions(path, images)
         elif role == "panoptic":
             yield from read_panoptic(path, images or ImageFolder(self.images), categories_of(path))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from schemas.arrow import index_row, index_table
+from schemas.arrow import annotations_table, index_row, index_table
 from schemas.boxes import Box
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
@@ -86,6 +86,7 @@ def write_dataset(path, records, classes, *, has_boxes, tree_digest="", source="
         offset += len(framed)
     (path / name).write_bytes(data)
     pq.write_table(index_table(rows), path / "train.index.parquet")
+    pq.write_table(annotations_table(records), path / "train.annotations.parquet")
     manifest = Manifest(
         source=source,
         split="train",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import json
 from types import SimpleNamespace
 
@@ -13,7 +10,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from detector import coco_metrics  # noqa: E402
+from detector import scoring  # noqa: E402
 from detector.config import ModelConfig  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.evaluate import evaluate  # noqa: E402
@@ -22,9 +19,8 @@ from detector.measure import METRICS  # noqa: E402
 from detector.region.classes import FullClasses  # noqa: E402
 from detector.scoring import Scorer  # noqa: E402
 from detector.tree_softmax import tree_tables  # noqa: E402
-from schemas.boxes import pairwise_iou  # noqa: E402
+from schemas.boxes import box_to_coco_xywh, pairwise_iou  # noqa: E402
 from schemas.errors import ConfigError, FormatError, InputError  # noqa: E402
-from schemas.manifest import SourceFile  # noqa: E402
 
 
 class Oracle:
@@ -82,6 +78,8 @@ def test_classes_with_and_without_boxes_are_shown_apart(fine_set, tree):
     assert summary["AP50_boxed"] == pytest.approx(1.0)  # discs
     assert summary["AP50_unboxed"] == 0.0  # squares, never boxed, and never found here
     assert summary["AP50"] == pytest.approx(0.5)
+    for name in ("AP", "AP75", "AP_S", "AR_100"):
+        assert (summary[f"{name}_boxed"], summary[f"{name}_unboxed"]) == (pytest.approx(1.0), 0.0)
     row = result["classes"][1]
     assert (row["label"], row["path"], row["boxed"], row["training_labels"]) == ("square", "figure > square", False, 7)
     text = table(result)
@@ -122,48 +120,41 @@ def test_boxes_half_off_score_nothing(fine_set, tree):
     assert result["summary"]["AP50"] == 0.0
 
 
-def test_the_official_annotation_file_is_the_truth_where_it_is_still_there(make_dataset, tmp_path, fine_set, tree):
+def test_the_records_are_the_truth_and_an_official_file_only_where_it_holds_the_same(tmp_path, fine_set, tree):
     dataset = open_dataset(str(fine_set))
     records = [dataset.record(row) for row in range(len(dataset))]
-    official = coco_metrics.ground_truth_from_records(records, [1, 2])
-    for image, record in zip(official["images"], records, strict=True):
-        image["id"] = int(record.image_id)
-    for annotation in official["annotations"]:
-        annotation["image_id"] = int(records[annotation["image_id"] - 1].image_id)
-        annotation["bbox"][2] *= 0.3  # differs from the records on purpose
     file = tmp_path / "instances.json"
-    file.write_text(json.dumps(official))
-    source = SourceFile(path=str(file), bytes=0, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
-    path = make_dataset(
-        tmp_path / "d", records, dataset.manifest.classes, has_boxes=True, source="coco", source_files=[source]
-    )
-    opened = open_dataset(str(path))
-    found = evaluate(fake_run(tree, opened), opened, log=quiet)
-    assert found["ground_truth"] == str(file)
-    assert found["summary"]["AP50"] == 0.0
-    file.write_text("{}")  # no longer what was converted: the records are the truth
-    again = evaluate(fake_run(tree, opened), opened, log=quiet)
-    assert again["ground_truth"] == "records"
-    assert again["summary"]["AP50"] == pytest.approx(1.0)
+    instances = {
+        "images": [{"id": int(record.image_id)} for record in records],
+        "categories": [{"id": 1, "name": "disc"}, {"id": 2, "name": "square"}],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": int(record.image_id),
+                "category_id": record.boxes[0].class_id,
+                "bbox": list(box_to_coco_xywh(record.boxes[0].box, height=record.height, width=record.width)),
+                "area": 40.0,
+            }
+            for number, record in enumerate(records)
+        ],
+    }
+    file.write_text(json.dumps(instances))
+    found = evaluate(fake_run(tree, dataset), dataset, log=quiet)
+    assert (found["ground_truth"], found["summary"]["AP_S"]) == ("records", pytest.approx(1.0))
+    found = evaluate(fake_run(tree, dataset), dataset, log=quiet, official=str(file))
+    assert (found["ground_truth"], found["summary"]["AP"]) == (str(file), pytest.approx(1.0))
+    instances["annotations"][3]["bbox"][2] *= 0.3
+    file.write_text(json.dumps(instances))
+    with pytest.raises(
+        FormatError, match=r"is not what .*fine holds: box 0 of image '3' is not in the file; annotation 3"
+    ):
+        evaluate(fake_run(tree, dataset), dataset, log=quiet, official=str(file))
 
 
 def test_labels_alone_cannot_be_evaluated(label_set, tree):
     dataset = open_dataset(str(label_set))
     with pytest.raises(InputError, match="has image labels alone"):
         evaluate(SimpleNamespace(tree=tree), dataset)
-
-
-def test_numbers_equal_pycocotools_own_summary(shared):
-    folder = shared("data", "eval_reference")
-    truth = json.loads((folder / "test_coco_eval/gts/sampled_gts_bbox_area.json").read_text())
-    results = json.loads((folder / "test_coco_eval/cocoapi_results.json").read_text())
-    ids = [image["id"] for image in truth["images"]]
-    classes = [category["id"] for category in truth["categories"]]
-    with contextlib.redirect_stdout(io.StringIO()):
-        rows = coco_metrics.average_precision(truth, results, ids, classes)
-    expected = json.loads((folder / "expected_pycocotools.json").read_text())
-    found = [coco_metrics.mean_or_none([getattr(row, name) for row in rows]) for name in ("ap", "ap50", "ap75")]
-    np.testing.assert_allclose(found, [expected["stats"][name] for name in ("AP", "AP50", "AP75")], atol=1e-6)
 
 
 class Seer:
@@ -303,6 +294,32 @@ def test_suppression_keeps_what_a_slow_loop_keeps():
     assert int(out["proposals_valid"][0]) == len(rows)
     np.testing.assert_array_equal(out["proposals"][0, : len(rows)], boxes[0, rows])
     np.testing.assert_array_equal(out["best_scores"][0], scores[0, :, :3].max(axis=0))
+
+
+def test_an_image_has_as_many_detections_as_are_asked_for():
+    boxes = np.array([[[0, k / 10, 0.5, k / 10 + 0.05] for k in range(9)]], np.float32)
+    scores = np.linspace(0.9, 0.1, 9, dtype=np.float32)[None, :, None]
+    detector = SimpleNamespace(
+        overlap=0.45, score_nodes=lambda images, nodes, content: (tf.constant(boxes), tf.constant(scores))
+    )
+    images, places = np.zeros((1, 8, 8, 3), np.float32), np.array([[1, 1, 0, 0]], np.float32)
+    out = Scorer(detector, (0,), (), False, 7)(images, places, np.zeros((1, 0, 4), np.float32), np.zeros(1, np.int32))
+    assert int(out["valid"][0]) == 7
+    np.testing.assert_array_equal(out["scores"][0, :7], scores[0, :7, 0])
+
+
+def test_a_detector_on_lvis_data_has_three_hundred_places_an_image(make_dataset, tmp_path, fine_set, tree, monkeypatch):
+    dataset = open_dataset(str(fine_set))
+    records = [dataset.record(row)._replace(not_exhaustive=(1,)) for row in range(len(dataset))]
+    path = make_dataset(tmp_path / "lvis", records, dataset.manifest.classes, has_boxes=True, source="coco")
+    asked = []
+    made = scoring.scorer_of
+    monkeypatch.setattr(scoring, "scorer_of", lambda *words: asked.append(words[-1]) or made(*words))
+    for folder, rules, most in ((path, "LVIS", 300), (fine_set, "COCO", 100)):
+        dataset = open_dataset(str(folder))
+        found = evaluate(fake_run(tree, dataset), dataset, log=quiet, metrics=("coco",))
+        assert (found["rules"], found["summary"][f"AR_{most}"]) == (rules, pytest.approx(1.0))
+    assert asked == [300, 100]
 
 
 def test_an_empty_dataset_has_no_figures(make_dataset, tmp_path, fine_set, tree):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from detector.coco_metrics import ground_truth_from_records
 from detector.measure import Evidence, Training, measure
-from detector.metrics.columns import coco_truths, found_of
+from detector.metrics.columns import found_of
+from detector.truth import truth_of
 from schemas.boxes import Box
 from schemas.manifest import ClassEntry
 from schemas.record import BoxAnnotation, ImageRecord
@@ -33,14 +33,11 @@ def evidence(boxes, found, *, nodes, labels=()):
         )
         for number in range(2)
     ]  # fmt: skip
-    truth = ground_truth_from_records(records, list(nodes))
     return Evidence(
         tree=TREE,
         classes=[ClassEntry(id=klass, label=f"c{klass}", wnid=TREE.names[node]) for klass, node in nodes.items()],
         nodes=nodes,
-        truth=truth,
-        image_ids=[1, 2],
-        truths=coco_truths(truth, {1: 0, 2: 1}),
+        truth=truth_of(records, from_coco=False),
         labels=list(labels),
         found=found_of(found),
     )

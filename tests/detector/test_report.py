@@ -122,7 +122,7 @@ def pictures(tmp_path):
 
 
 def write_rows(folder, images, boxes, **manifest):
-    """A dataset directory with rows and a manifest, without shards: `boxes` are (image, wnid, label, box, crowd)."""
+    """A dataset directory with rows and no shards: `boxes` are (image, wnid, label, box, flag or False)."""
     folder.mkdir()
     records = [
         ImageRecord(
@@ -135,8 +135,8 @@ def write_rows(folder, images, boxes, **manifest):
             width=40,
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
             boxes=tuple(
-                BoxAnnotation(box=box, label=label, class_id=1, wnid=wnid, is_crowd=crowd)
-                for image, wnid, label, box, crowd in boxes
+                BoxAnnotation(box=box, label=label, class_id=1, wnid=wnid, **({flag: True} if flag else {}))
+                for image, wnid, label, box, flag in boxes
                 if image == number
             ),
         )
@@ -306,14 +306,18 @@ def test_truths_are_found_by_the_bytes_of_the_image_and_the_deeper_class_stays(t
     fine = write_rows(
         tmp_path / "fine",
         pictures[1],
-        [(0, "n4", "right one", Box(0.1, 0.1, 0.51, 0.5), False), (0, "n5", "flat one", Box(0.5, 0.5, 0.9, 0.9), True)],
+        [
+            (0, "n4", "right one", Box(0.1, 0.1, 0.51, 0.5), False),
+            (0, "n5", "flat one", Box(0.5, 0.5, 0.9, 0.9), "is_crowd"),
+            (0, "n5", "flat one", Box(0.5, 0.0, 0.9, 0.3), "is_difficult"),
+        ],
     )
     facts = read_inputs(tmp_path, [dataset, fine], None).datasets
     assert all(isinstance(item, DatasetFacts) for item in facts)
     for order in (facts, facts[::-1]):
         found = truths_of_images([copy, tmp_path / "gone.png"], order, TREE)
         assert list(found) == [copy]
-        assert {(truth.wnid, truth.crowd) for truth in found[copy]} == {("n4", False), ("n5", True)}
+        assert sorted((truth.wnid, truth.crowd) for truth in found[copy]) == [("n4", False), ("n5", True), ("n5", True)]
 
 
 def test_dataset_without_manifest_is_named(tmp_path):

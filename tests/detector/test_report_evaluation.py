@@ -76,6 +76,18 @@ def test_groups_errors_and_classes_are_told(shown):
     assert len(ids) == len(set(ids))
 
 
+def test_cocos_numbers_are_told_of_all_classes_and_of_each_group(shown):
+    content = evaluation()
+    numbers = {"AP": 0.111, "AP75": 0.222, "AP_S": 0.333, "AR_1": 0.444, "AR_100": 0.555, "AR_L": None}
+    content["summary"] |= {**numbers, "AP_S_unboxed": 0.666}
+    _, text = shown(content, "groups")
+    for number in ("11.1", "22.2", "33.3", "44.4", "55.5", "66.6", "AP small", "AR@100"):
+        assert number in text, number
+    assert "LVIS" not in text
+    _, text = shown({**content, "rules": "LVIS"}, "groups")
+    assert "only some classes were looked for" in text
+
+
 def test_names_are_told_with_curve_and_calibration(shown):
     _, text = shown(evaluation(), "names")
     for number in ("20", "55.0", "45.0", "74.6", "1.25", "2.50", "61.3", "21.0", "33.3", "9.9"):

@@ -36,7 +36,7 @@ def test_run_evaluates_and_shows_never_boxed_classes_apart(job, run_wordtree):
     done = run_wordtree("evaluate", "run", "fine", "--json", cwd=job, check=True)
     (result,) = json.loads(done.stdout)
     assert result["images"] == 12
-    assert result["ground_truth"].endswith("instances_fine.json")
+    assert result["ground_truth"] == "records"
     assert result["summary"]["classes_boxed"] == 0
     assert result["summary"]["classes_unboxed"] == sum(row["truths"] > 0 for row in result["classes"])
     assert json.loads((job / "run/evaluation/fine.json").read_text()) == result

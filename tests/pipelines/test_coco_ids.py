@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.coco.entries import id_text, is_usual_id, usual_id
+from pipelines.coco.entries import is_usual_id
 from pipelines.coco.ids import IdSet, SeenIds
+from schemas.coco import id_text, usual_id
 
 ids = st.one_of(
     st.integers(-5, 20),

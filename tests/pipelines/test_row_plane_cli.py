@@ -198,10 +198,9 @@ def test_other_file_systems(tmp_path: Path) -> None:
         fs.rm("/row-plane", recursive=True)
 
 
-def test_the_official_annotation_file_stays_the_truth_of_what_was_split_and_assembled(
+def test_what_was_split_and_assembled_names_the_annotation_file_that_it_was_made_from(
     animals: list[str], tmp_path: Path, convert: Callable[..., Any]
 ) -> None:
-    """Evaluation reads the one COCO file of a manifest (rule R9), so that has to be the annotation file."""
     convert("coco", *animals, out="data")
     run("split", tmp_path / "data", tmp_path / "parts", "--parts", "a=0.5,b=0.5")
     run("assemble", tmp_path / "parts" / "b", tmp_path / "val")
