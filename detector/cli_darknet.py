@@ -116,17 +116,15 @@ def _run_show(args: argparse.Namespace) -> int:
 
 
 def _run_init(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from detector.darknet.cfg import parse_cfg
+    from detector.darknet.sections import read_cfg_text
     from detector.darknet.shapes import conv_shapes
     from detector.darknet.weights import VERSIONS, Header, random_layers, write_weights
     from schemas.errors import ConfigError
-    from wordtree.text_files import read_text
 
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed}: expected 0 or more")
-    shapes = conv_shapes(parse_cfg(read_text(Path(args.cfg)), args.cfg), args.cfg)
+    shapes = conv_shapes(parse_cfg(read_cfg_text(args.cfg), args.cfg), args.cfg)
     header = Header(*VERSIONS[args.format])
     numbers, size = write_weights(args.out, header, random_layers(shapes, args.seed), force=args.force)
     print(f"written to {args.out}: {len(shapes)} convolutions, {numbers:,} numbers, {size:,} bytes")

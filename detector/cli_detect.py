@@ -49,6 +49,12 @@ def add_detect(subparsers: Any) -> None:
     source.add_argument("--darknet", nargs=2, metavar=("CFG", "WEIGHTS"), help="darknet's files")
     source.add_argument("--tree", help="its tree: a tree directory or a .tree (default: as the .cfg says, else none)")
     source.add_argument("--names", help="its words for people, one class a line")
+    source.add_argument(
+        "--as-darknet",
+        action="store_true",
+        help="as darknet's program of 2017 on a CPU: its batch normalisation, and photos stretched over the canvas; of "
+        "an imported run too",
+    )
     add_decode_options(parser)
     files = parser.add_argument_group("what is read and written")
     files.add_argument("--out", default="detections", help="directory to write (default: %(default)s)")
@@ -75,7 +81,7 @@ def add_detect(subparsers: Any) -> None:
 def add_decode_options(parser: argparse.ArgumentParser) -> None:
     """The flags of `DecodeConfig`; `decode_options` reads them."""
     group = parser.add_argument_group("from predictions to detections")
-    group.add_argument("--threshold", type=float, default=0.2, help="least score shown (default: %(default)s)")
+    group.add_argument("--threshold", type=float, help="least score shown (default: 0.2; 0 of a classifier)")
     group.add_argument(
         "--walk-rule",
         choices=("thesis", "darknet", "map", "leaves", "topk"),
@@ -155,7 +161,7 @@ def decode_options(args: argparse.Namespace, tree: WordTree, detector: Any = Non
     rule = args.walk_rule or ("map" if nodes else "thesis")
     return DecodeConfig(
         walk=rule,
-        threshold=args.threshold,
+        threshold=DEFAULTS.threshold if args.threshold is None else args.threshold,
         walk_threshold=args.walk,
         suppression=args.suppression or ("class" if rule == "topk" else "any"),
         iou_threshold=getattr(detector, "overlap", DEFAULTS.iou_threshold) if args.iou is None else args.iou,
@@ -201,6 +207,9 @@ def _run_detect(args: argparse.Namespace) -> int:
     check_out(out, force=args.force)
     paths = find_inputs(args.inputs if args.darknet else args.inputs[1:], recursive=args.recursive)
     run = _open(args)
+    if hasattr(run.detector, "classify"):  # the likeliest leaves, as darknet's classifier prints them
+        args.threshold = args.threshold or 0.0
+        args.walk_rule = args.walk_rule or (None if args.map or args.nodes else "topk")
     result = detect(
         run,
         paths,
@@ -230,14 +239,28 @@ def _run_detect(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> Run:
+    run = open_source(args, args.inputs[0])
+    if not args.as_darknet:
+        return run
+    from detector.darknet.run import as_darknet
+
+    return as_darknet(run)
+
+
+def open_source(args: argparse.Namespace, run_directory: str) -> Run:
+    """The run directory, or the files of --darknet, whose notes go to standard error; with --proposals."""
     if args.darknet is None:
         from detector.run import open_run, with_proposals
 
-        run = open_run(args.inputs[0])
+        run = open_run(run_directory)
         return run if args.proposals is None else with_proposals(run, args.proposals)
     if args.proposals is not None:
         raise ConfigError("--proposals is for two-stage detectors; darknet's networks have no proposals")
     from detector.darknet.run import open_darknet
 
     cfg, weights = args.darknet
-    return open_darknet(cfg, weights, args.tree, names=args.names)
+    return open_darknet(cfg, weights, args.tree, names=args.names, log=_note)
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr, flush=True)

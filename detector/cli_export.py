@@ -10,15 +10,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from detector.cli_detect import add_decode_options, check_decode_flags, decode_options
+from detector.cli_detect import add_decode_options, check_decode_flags, decode_options, open_source
 from detector.cli_parts import start_tensorflow, subcommand
 from detector.export.plan import FORMATS, ExportPlan, check_plan, refuse_existing
 from schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from detector.run import Run
 
 
 def add_export(subparsers: Any) -> None:
@@ -80,7 +77,7 @@ def _run_export(args: argparse.Namespace) -> int:
     from detector.export.compare import check_table
     from detector.export.write import export
 
-    run = _open(args)
+    run = open_source(args, args.run_directory)
     plan = replace(plan, options=decode_options(args, run.tree, run.detector))
     about = export(run, out, plan, force=args.force, log=lambda line: print(line, file=sys.stderr, flush=True))
     if args.json:
@@ -93,17 +90,3 @@ def _run_export(args: argparse.Namespace) -> int:
         print(check_table(about["check"]))
     print(f"written to {out}/export.json")
     return 0
-
-
-def _open(args: argparse.Namespace) -> Run:
-    if args.darknet is None:
-        from detector.run import open_run, with_proposals
-
-        run = open_run(args.run_directory)
-        return run if args.proposals is None else with_proposals(run, args.proposals)
-    if args.proposals is not None:
-        raise ConfigError("--proposals is for two-stage detectors; darknet's networks have no proposals")
-    from detector.darknet.run import open_darknet
-
-    cfg, weights = args.darknet
-    return open_darknet(cfg, weights, args.tree, names=args.names)

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from detector.api import Detections
+
+LEAST_SIDE = 1e-6  # of the picture: what is thinner has nothing to show
 EDGE = 1e-5  # of the canvas, a hundredth of a pixel of 1000: an anchor along the edge is inside, whatever the rounding
 
 
@@ -55,3 +58,28 @@ def trainable_anchors(anchors: tf.Tensor, content: tf.Tensor | None, *, cross_bo
     if cross_boundary:
         first = last = (first + last) / 2
     return tf.reduce_all((first >= low - EDGE) & (last <= high + EDGE), axis=-1)
+
+
+def cut_to_picture(found: Detections, places: tf.Tensor | None = None) -> Detections:
+    """Detections on the picture, cut to it after suppression; what nothing is left of falls, the others move up.
+
+    Args:
+        found: best first, boxes of the canvas.
+        places: f64[B, 4] scale_y, scale_x, shift_y, shift_x of the pictures on their canvas; None: they fill it.
+    """
+    boxes = found.boxes
+    if places is not None:
+        scale, shift = tf.tile(places[:, None, 0:2], [1, 1, 2]), tf.tile(places[:, None, 2:4], [1, 1, 2])
+        boxes = tf.cast((tf.cast(boxes, places.dtype) - shift) / scale, tf.float32)
+    boxes = tf.clip_by_value(boxes, 0.0, 1.0)
+    there = found.mask & tf.reduce_all(boxes[..., 2:] - boxes[..., :2] > LEAST_SIDE, axis=-1)
+    order = tf.argsort(tf.cast(~there, tf.int32), axis=1, stable=True)
+    boxes, nodes, scores, mask = (
+        tf.gather(part, order, batch_dims=1) for part in (boxes, found.nodes, found.scores, there)
+    )
+    return Detections(
+        boxes=tf.where(mask[..., None], boxes, 0.0),
+        nodes=tf.where(mask, nodes, 0),
+        scores=tf.where(mask, scores, 0.0),
+        mask=mask,
+    )

@@ -7,6 +7,8 @@ anything of its type.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from detector.config import Experiment, shortened
 from schemas.errors import ConfigError
@@ -96,6 +98,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "two_stage.class_weight": (0, 1e6),
 }
 
+MOST_ANCHOR = 1000  # images: priors of a published .cfg are in cells, of which a small input has one
 LEAST_SHORTER_SIDE = 16  # pixels of model.shorter_side, where it is not 0
 
 # The same of every number of a list.
@@ -104,6 +107,24 @@ EACH: dict[str, tuple[float, float]] = {
     "train.schedule_scales": (0, 1e6),
     "train.multi_scale": (8, 8192),
 }
+
+
+def within_limits(experiment: Experiment, sections: Sequence[str]) -> tuple[Experiment, list[str]]:
+    """The experiment with values of some sections at the ends of their ranges where they lie beyond, and what was so.
+
+    For settings that were written for another program, which knows no such limits.
+    """
+    notes: list[str] = []
+    for key, (least, most) in {**RANGES, **EACH}.items():
+        section, name = key.split(".")
+        part = getattr(experiment, section)
+        value = getattr(part, name)
+        each = value if key in EACH else (value,)
+        held = tuple(type(one)(min(max(one, least), most)) for one in each)
+        if section in sections and held != each:
+            notes.append(f"{key} is {shortened(repr(value))}, beyond {least:g} to {most:g}; it is held within")
+            experiment = replace(experiment, **{section: replace(part, **{name: held if key in EACH else held[0]})})
+    return experiment, notes
 
 
 def check_experiment(experiment: Experiment, where: str) -> Experiment:
@@ -130,6 +151,8 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
             f"{where}: model.shorter_side is {experiment.model.shorter_side} beside {other}, which lays pictures on "
             "the canvas in its own way; expected 0"
         )
+    if experiment.model.stretched and not experiment.model.cfg:
+        raise ConfigError(f"{where}: model.stretched goes with model.cfg, darknet's own networks; expected false")
     if 0 < experiment.model.shorter_side < LEAST_SHORTER_SIDE:
         raise ConfigError(
             f"{where}: model.shorter_side is {experiment.model.shorter_side}; expected {LEAST_SHORTER_SIDE} or more "
@@ -155,9 +178,10 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
     if not 0 <= low <= high <= 1:
         raise ConfigError(f"{where}: two_stage.anchor_iou is {low:g}, {high:g}; expected 0 <= first <= second <= 1")
     for anchor in experiment.model.anchors:
-        if not all(0 < side <= 10 for side in anchor):
+        if not all(0 < side <= MOST_ANCHOR for side in anchor):
             raise ConfigError(
-                f"{where}: model.anchors holds {shortened(repr(anchor))}; expected widths and heights above 0"
+                f"{where}: model.anchors holds {shortened(repr(anchor))}; expected widths and heights above 0, at most "
+                f"{MOST_ANCHOR} images"
             )
     if not all(0 < share < math.inf for share in experiment.data.shares):
         raise ConfigError(f"{where}: data.shares is {experiment.data.shares!r}; expected two numbers above 0")

@@ -1,10 +1,13 @@
-"""Non-maximum suppression: greedy, by falling score, as a graph of few large steps and in NumPy.
+"""Non-maximum suppression: greedy, by falling score, as a graph of few large steps.
 
 Which boxes can suppress each other is a relation of their nodes: "any" whatever they are, "class" equal nodes,
 "subtree" nodes of which one is the other or stands above it ("dog" and "terrier" may be one object, "dog" and "sofa"
 are two). Greedy: from the best box down, a box stays unless a related one that stays overlaps it too much.
 
-Shape shorthand: B images, M boxes, K kept, S slots, C classes, T boxes of a block.
+Overlaps are those of whole boxes, as in darknet. Who cuts them to the picture does it afterwards (`detector.content`):
+cut boxes come closer, and one of two objects at the edge would be lost.
+
+Shape shorthand: B images, M boxes, K kept, T boxes of a block.
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
@@ -14,13 +17,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from detector import box_ops
 from detector.api import Detections
-from schemas.boxes import pairwise_iou
 
 if TYPE_CHECKING:
     from detector.decode.tables import WalkTables
@@ -39,7 +39,6 @@ def suppress(
     limit: int,
     suppression: Suppression = "any",
     tables: WalkTables | None = None,
-    clip: bool = True,
 ) -> Detections:
     """Keep the best box of each heap of related boxes that overlap; equal to the greedy loop, box by box.
 
@@ -56,7 +55,6 @@ def suppress(
         limit: K.
         suppression: which boxes are related.
         tables: of the tree, needed by "subtree".
-        clip: cut the boxes to the image before overlaps are measured, since clipped boxes come closer.
 
     Returns:
         K rows an image; those with mask False are zeros.
@@ -64,8 +62,6 @@ def suppress(
     Raises:
         ValueError: if "subtree" has no tables.
     """
-    if clip:
-        boxes = tf.clip_by_value(boxes, 0.0, 1.0)
     # One box more, which is none: so that there is something to gather where there are no boxes at all.
     boxes, nodes = tf.pad(boxes, [[0, 0], [0, 1], [0, 0]]), tf.pad(nodes, [[0, 0], [0, 1]])
     scores = tf.pad(scores, [[0, 0], [0, 1]], constant_values=-1.0)
@@ -150,93 +146,3 @@ def _relation(suppression: Suppression, tables: WalkTables | None):
         return down | ((second <= first) & (first < tf.gather(leave, b)))
 
     return one_above_the_other
-
-
-def related_nodes(
-    nodes: NDArray[np.integer], suppression: Suppression, tables: WalkTables | None = None
-) -> NDArray[np.bool_]:
-    """bool[M, M]: which of some nodes i[M] can suppress each other; the NumPy twin of what `suppress` does.
-
-    Raises:
-        ValueError: if "subtree" has no tables.
-    """
-    if suppression == "any":
-        return np.ones((len(nodes), len(nodes)), bool)
-    if suppression == "class":
-        return nodes[:, None] == nodes[None, :]
-    if tables is None:
-        raise ValueError("suppression 'subtree' needs the tables of the tree")
-    enter, leave = tables.enter[nodes], tables.leave[nodes]
-    below = (enter[:, None] <= enter[None, :]) & (enter[None, :] < leave[:, None])
-    return below | below.T
-
-
-def greedy(
-    boxes: np.ndarray, scores: np.ndarray, iou_threshold: float, related: NDArray[np.bool_] | None = None
-) -> np.ndarray:
-    """Which boxes stay: i64[K] rows of `boxes` f32[N, 4] by falling score, no two related ones with a greater IoU.
-
-    Args:
-        boxes: f32[N, 4].
-        scores: f32[N].
-        iou_threshold: as above.
-        related: bool[N, N]; None: all are.
-    """
-    order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        stays = pairwise_iou(boxes[best][None], boxes[rest])[0] <= iou_threshold
-        order = rest[stays if related is None else stays | ~related[best, rest]]
-    return np.array(kept, np.int64)
-
-
-def suppress_per_class(
-    boxes: np.ndarray, scores: np.ndarray, *, threshold: float, iou_threshold: float, limit: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Suppress within each class of one image, all classes side by side.
-
-    Each round keeps the best box of every class and drops what it overlaps; a class whose best is below what already
-    fills the limit takes no further part.
-
-    Args:
-        boxes: f32[S, 4] `rel_yxyx`.
-        scores: f32[S, C].
-        threshold, iou_threshold: as above.
-        limit: kept in all, the best by score; of equals the first box, then the first class.
-
-    Returns:
-        boxes f32[K, 4], classes i64[K], scores f32[K], by falling score.
-    """
-    slots = np.flatnonzero((scores > threshold).any(axis=1))
-    classes = np.flatnonzero((scores > threshold).any(axis=0))
-    left = scores[np.ix_(slots, classes)].T.astype(np.float32)  # [C, S], a row a class
-    left[left <= threshold] = -np.inf
-    apart = ~_overlaps(boxes[slots], iou_threshold)
-    columns = classes
-    found: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]] = []
-    kept, bar = 0, -np.inf
-    while len(columns):
-        best = left.argmax(axis=1)
-        value = left[np.arange(len(best)), best]
-        goes_on = (value > -np.inf) & (value >= bar)
-        left, columns, best, value = left[goes_on], columns[goes_on], best[goes_on], value[goes_on]
-        found.append((value, slots[best], columns))
-        kept += len(value)
-        left = np.where(apart[best], left, -np.inf)
-        left[np.arange(len(best)), best] = -np.inf  # an empty box overlaps not even itself
-        if kept >= limit and len(columns):
-            so_far = np.concatenate([part[0] for part in found])
-            bar = np.partition(so_far, len(so_far) - limit)[len(so_far) - limit]
-    if not found:
-        return boxes[:0], np.zeros(0, np.int64), np.zeros(0, np.float32)
-    values, rows, names = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((names, rows, -values))[:limit]
-    return boxes[rows[order]], names[order].astype(np.int64), values[order].astype(np.float32)
-
-
-def _overlaps(boxes: np.ndarray, iou_threshold: float, rows: int = 512) -> NDArray[np.bool_]:
-    """bool[S, S] IoU above the threshold, some rows at a time to bound memory."""
-    parts = [pairwise_iou(boxes[k : k + rows], boxes) > iou_threshold for k in range(0, len(boxes), rows)]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), bool)

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from detector.augment import letterbox, place_image
-from detector.content import content_of
+from detector.content import LEAST_SIDE, content_of
 from detector.dataset import Dataset
 from detector.input import decode_image, first_line
 from detector.metrics.chains import Chains, chains_of, join_chains
@@ -104,14 +104,14 @@ class Scorer:
         boxes = tf.ensure_shape(boxes, [None, None, 4])
         scores = tf.ensure_shape(scores, [None, None, len(self.nodes)])
         scale, shift = tf.tile(places[:, None, :2], [1, 1, 2]), tf.tile(places[:, None, 2:], [1, 1, 2])
-        boxes = tf.clip_by_value((boxes - shift) / scale, 0.0, 1.0)
+        boxes = (boxes - shift) / scale  # whole for suppression, cut to the image behind it
         own = scores[:, :, : self.classes]
         best = tf.argmax(own, axis=1, output_type=tf.int32)  # [B, C]
         rows, valid = _suppress_any_class(boxes, tf.ensure_shape(objectness, [None, None]), self.overlap)
-        proposals = tf.gather(boxes, rows, batch_dims=1)
+        proposals = _cut(tf.gather(boxes, rows, batch_dims=1))
         result = {
             **_suppress_per_class(boxes, own, self.overlap, self.most, ""),
-            "best_boxes": tf.gather(boxes, best, batch_dims=1),
+            "best_boxes": _cut(tf.gather(boxes, best, batch_dims=1)),
             "best_scores": tf.reduce_max(own, axis=1),
             "proposals": proposals,
             "proposal_scores": tf.gather(objectness, rows, batch_dims=1),
@@ -143,6 +143,11 @@ def scorer_of(detector: Any, nodes: tuple[int, ...], above: tuple[int, ...], cha
     return Scorer(detector, nodes, above, chains, most)
 
 
+def _cut(boxes: tf.Tensor) -> tf.Tensor:
+    """Boxes within the image."""
+    return tf.clip_by_value(boxes, 0.0, 1.0)
+
+
 def _suppress_per_class(
     boxes: tf.Tensor, scores: tf.Tensor, overlap: float, most: int, name: str
 ) -> dict[str, tf.Tensor]:
@@ -158,7 +163,7 @@ def _suppress_per_class(
             clip_boxes=False,
         )
     return {
-        f"{name}boxes": kept.nmsed_boxes,
+        f"{name}boxes": _cut(kept.nmsed_boxes),
         f"{name}scores": kept.nmsed_scores,
         f"{name}classes": tf.cast(kept.nmsed_classes, tf.int32),
         f"{name}valid": kept.valid_detections,
@@ -257,7 +262,12 @@ class _Rows:
         self.parts: list[Found] = []
 
     def add(self, number: int, record: ImageRecord, boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray) -> None:
-        """Boxes `rel_yxyx` of one image, to pixels, rounded as those of COCO results are."""
+        """Boxes `rel_yxyx` of one image, to pixels, rounded as those of COCO results are.
+
+        Of those in the padding around it nothing is left.
+        """
+        there = (boxes[:, 2:] - boxes[:, :2] > LEAST_SIDE).all(axis=1)
+        boxes, classes, scores = boxes[there], classes[there], scores[there]
         sides = np.array([record.width, record.height] * 2, np.float64)
         xywh = xywh_of(boxes[:, [1, 0, 3, 2]].astype(np.float64) * sides).round(DIGITS)
         image = np.full(len(boxes), number, np.int64)

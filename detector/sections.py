@@ -23,6 +23,8 @@ class ModelConfig:
             canvas is padding. 0: every picture is as large as the canvas allows. On a square canvas of the longer
             side's limit (1024) pictures of all proportions get the sizes of that rule; on another one portraits or
             landscapes are drawn smaller where they would not fit.
+        stretched: of a network with a .cfg: a picture is stretched over the canvas in place of being laid on it whole
+            (letter_box=0).
         width: multiplies every channel count.
         depth: multiplies the convolutions of a stage, in pairs of bottleneck and 3x3.
         stages: how many of Darknet-19's six stages are built; stage k runs at stride 2^(k-1).
@@ -51,6 +53,7 @@ class ModelConfig:
     input_size: int = 416
     input_height: int = 0
     shorter_side: int = 0
+    stretched: bool = False
     width: float = 1.0
     depth: float = 1.0
     stages: int = 6

@@ -31,7 +31,7 @@ from detector.supervision import supervision_of
 from detector.training.counting import count_training_nodes
 from detector.training.directory import begin_run, check_run
 from detector.training.evaluation import EvaluationPlan, Evaluations, check_metric, check_plan
-from detector.training.initial import initialise
+from detector.training.initial import Restored, initialise, keep_origin
 from detector.training.journal import Journal, clock
 from detector.training.lock import RunLock
 from detector.training.schedule import input_size_at, learning_rate
@@ -130,15 +130,17 @@ def _train(
     trainer = make_trainer(experiment, tree, log, cluster=cluster, supervision=supervision_of(datasets, tree))
     opened = chief and (out / "config.json").exists()
     begun = opened and bool(list_checkpoints(out / "checkpoints"))
+    restored = Restored()
     if chief and init and not begun:
         with trainer.scope():
-            initialise(trainer.detector, init, allow_partial=allow_partial, log=log)
+            restored = initialise(trainer.detector, init, allow_partial=allow_partial, log=log)
             trainer.start_averages()
     start = _State(0, Counter(), 0).info(trainer)
 
     def first() -> None:  # a run that goes on needs no --init
         if init:
             save_checkpoint(out / "checkpoints", start, trainer.variables(), keep=keep)
+            keep_origin(restored, init, out)
 
     if chief:  # only now: what cannot be built leaves no directory behind
         out.mkdir(parents=True, exist_ok=True)

@@ -112,20 +112,18 @@ def main(folder, name, photos):
     for photo in photos:
         pixels, scale, shift = letterboxed(Image.open(photo).convert("RGB"), about["canvas"])
         raw = run(interpreter, pixels)
-        boxes = np.clip(boxes_of(raw, np.array(about["priors"])), 0, 1)
+        boxes = boxes_of(raw, np.array(about["priors"]))
         objectness, logits = sigmoid(raw["object"]).reshape(-1), raw["classes"].reshape(len(boxes), -1)
         found = []
         for slot in np.flatnonzero(objectness > options["threshold"]):
             node, probability = walk(logits[slot], parents, options["walk_threshold"])
             if objectness[slot] * probability > options["threshold"]:
                 found.append((float(objectness[slot] * probability), node, boxes[slot]))
-        on_image = []
         for score, node, box in suppressed(found, options["iou_threshold"])[: options["limit"]]:
-            box = np.clip((box.reshape(2, 2) - shift) / scale, 0, 1).reshape(4)
-            on_image.append((score, node, box))
-        for score, node, box in suppressed(on_image, options["iou_threshold"]):
-            row = {"image": photo, "box": box.round(5).tolist(), "wnid": wnids[node], "name": names[node]}
-            print(json.dumps({**row, "score": round(score, 5)}))
+            box = np.clip((box.reshape(2, 2) - shift) / scale, 0, 1)
+            if (box[1] > box[0]).all():  # not all in the grey around the photo
+                row = {"image": photo, "box": box.reshape(4).round(6).tolist()}
+                print(json.dumps({**row, "wnid": wnids[node], "name": names[node], "score": round(score, 6)}))
 
 
 if __name__ == "__main__":

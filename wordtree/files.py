@@ -300,11 +300,13 @@ def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) 
 def write_text_file(out: str | os.PathLike[str], text: str, *, force: bool = False) -> bool:
     """Write one file, whole or not at all. Returns False if it had this content already.
 
+    Bytes that `read_text` kept with errors="surrogateescape" are written as they were.
+
     Raises:
         OutputError: the file has another content and `force` is not set, or it cannot be written.
     """
     target = Path(out)
-    data = text.encode()
+    data = text.encode(errors="surrogateescape")
     if target.is_file() and target.read_bytes() == data:
         return False
     if target.exists() and not force:

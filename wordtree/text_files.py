@@ -8,8 +8,12 @@ from pathlib import Path
 from schemas.errors import FormatError, InputError
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """A UTF-8 file's text, with or without byte order mark.
+
+    Args:
+        path: of the file.
+        errors: what becomes of bytes that are no UTF-8, as `bytes.decode` takes it.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it is empty.
@@ -24,7 +28,7 @@ def read_text(path: Path) -> str:
     if not data.strip():
         raise InputError(f"{path}: the file is empty")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise FormatError(f"{path} line {line}: found byte 0x{data[error.start]:02x}; expected UTF-8 text") from None

@@ -20,6 +20,9 @@ import tensorflow as tf
 
 from detector.api import Batch
 from detector.config import DecodeConfig, Experiment, LossConfig
+from detector.decode.decoding import name_boxes
+from detector.decode.tables import walk_tables
+from detector.given_images import check_images
 from detector.networks.build import build_features
 from detector.tree_softmax import TreeTables, all_log_probs, group_log_softmax, tree_tables
 from schemas.errors import ConfigError
@@ -65,8 +68,16 @@ class TreeClassifier:
 
     def classify(self, images: Any) -> tf.Tensor:
         """Absolute probability of every node: f32[B, h, w, 3] to f32[B, N]; the leaves sum to 1."""
-        logits = tf.cast(self.model(images, training=False), tf.float32)
-        return tf.exp(all_log_probs(group_log_softmax(logits, self.tables), self.tables))
+        return tf.exp(all_log_probs(self._conditional(images), self.tables))
+
+    def name(self, images: Any, options: DecodeConfig) -> tuple[tf.Tensor, tf.Tensor]:
+        """Names of whole images by the walk of the options: nodes i32[B, T] and P(node) f32[B, T], best first."""
+        nodes, log_probs = name_boxes(self._conditional(images), options, walk_tables(self.tables))
+        return nodes, tf.exp(log_probs)
+
+    def _conditional(self, images: Any) -> tf.Tensor:
+        check_images(images)
+        return group_log_softmax(tf.cast(self.model(images, training=False), tf.float32), self.tables)
 
     def score_nodes(self, images: Any, nodes: Any, content: Any = None) -> NoReturn:
         """There are no boxes.

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from detector.api import Batch, Detections
 from detector.config import DecodeConfig, Experiment
+from detector.given_images import check_images
 from detector.region.slots import Predictions
 from detector.supervision import Supervision, no_supervision
 from detector.tree_softmax import TreeTables, tree_tables
@@ -80,13 +81,19 @@ class SlotDetector(ABC):
         self, images: tf.Tensor, nodes: Any, content: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] = P(object) P(node), for a fixed list of nodes."""
+        check_images(images)
         predictions = self.predict(images, training=False, content=content)
         wanted = np.asarray(tf.get_static_value(nodes) if tf.is_tensor(nodes) else nodes, np.int32)
         chosen = predictions.classes.fixed(wanted)
         return predictions.boxes, tf.exp(chosen + tf.math.log_sigmoid(predictions.object_logits)[..., None])
 
     def detect(self, images: tf.Tensor, options: DecodeConfig, content: tf.Tensor | None = None) -> Detections:
-        """Names for likely boxes by `options.walk`, and suppression of what overlaps; `content` as in `predict`."""
+        """Names for likely boxes by `options.walk`, and suppression of what overlaps; `content` as in `predict`.
+
+        Raises:
+            InputError: outside of a graph, if the images are no floats from 0 to 1.
+        """
         from detector.decode import decode_detections
 
+        check_images(images)
         return decode_detections(self.predict(images, training=False, content=content), options)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from detector.api import Batch
 from detector.architectures.slot_detector import SlotDetector
 from detector.config import Experiment, ModelConfig
-from detector.networks.build import build_features, output_stride
+from detector.networks.build import build_features, grid_of
 from detector.region.classes import ClassScores, FullClasses, gathered_classes
 from detector.region.detection_loss import detection_losses
 from detector.region.head import RegionHead
@@ -39,9 +39,9 @@ class Yolo9000(SlotDetector):
     def __init__(self, experiment: Experiment, tree: WordTree) -> None:
         super().__init__(experiment, tree)
         config = experiment.model
+        rows, columns = grid_of(config)
         self.model, self.head = build_network(config, len(tree))
-        stride, (height, width) = output_stride(config), config.canvas
-        self.priors = tf.constant(np.array(config.anchors, np.float32) * [width / stride, height / stride], tf.float32)
+        self.priors = tf.constant(np.array(config.anchors, np.float32) * [columns, rows], tf.float32)
 
     def predict(self, images: tf.Tensor, *, training: bool, content: Any = None) -> Predictions:
         """What every slot says of images f32[B, h, w, 3]. As in darknet, padding is background: `content` is not used.
@@ -79,14 +79,8 @@ def build_network(config: ModelConfig, nodes: int) -> tuple[keras.Model, RegionH
     """Images f32[B, h, w, 3] to (box entries f32[B, H, W, A, 5], features [B, H, W, F]), and the head with the classes.
 
     Raises:
-        ConfigError: if the input is no multiple of the stride, or there are no priors.
+        ConfigError: if there are no priors.
     """
-    stride = output_stride(config)
-    if any(side % stride for side in config.canvas):
-        raise ConfigError(
-            f"model.input_size is {config.input_size}, input_height {config.input_height}; expected multiples of the "
-            f"output stride {stride}"
-        )
     if not config.anchors:
         raise ConfigError("model.anchors is empty; run `wordtree anchors DATASET` or let `wordtree train` do it")
     images = keras.Input((None, None, 3), name="images")

@@ -40,6 +40,40 @@ REFUSED = {
     "batchnorm": "batch normalisation is a key of [convolutional] here: batch_normalize=1",
     "activation": "activations are a key of [convolutional] here",
 }
+NO_SUCH = "no such key"
+# What changes a layer's output, or the numbers that a .weights file holds, and is not built here: what may stand, why.
+UNBUILT: dict[str, dict[str, tuple[str, str]]] = {
+    "": {
+        "dontload": ("0", "a .weights file without this layer is not read here"),
+        "dontloadscales": ("0", "a .weights file without its scales is not read here"),
+        "numload": ("0", "a .weights file with some of its filters is not read here"),
+    },
+    "convolutional": {
+        "groups": ("1", "grouped convolutions are not built here"),
+        "binary": ("0", "binary weights are not built here"),
+        "xnor": ("0", "binary weights are not built here"),
+        "bin_output": ("0", "binary outputs are not built here"),
+        "flipped": ("0", "transposed kernels are not read here"),
+        "antialiasing": ("0", "blurred steps are not built here"),
+        "share_index": (NO_SUCH, "weights of another layer are not built here"),
+        "cbn": ("0", "statistics over several batches are not built here"),
+        "sway": ("0", "kernels that are moved are not built here"),
+        "rotate": ("0", "kernels that are moved are not built here"),
+        "stretch": ("0", "kernels that are moved are not built here"),
+        "stretch_sway": ("0", "kernels that are moved are not built here"),
+        "coordconv": ("0", "maps of coordinates are not built here"),
+    },
+    "maxpool": {
+        "maxpool_depth": ("0", "maxima over channels are not built here"),
+        "antialiasing": ("0", "blurred steps are not built here"),
+        "maxpool_zero_nonmax": ("0", "maps that are emptied are not built here"),
+    },
+    "reorg": {
+        "reverse": ("0", "only the passthrough's direction is built here"),
+        "flatten": ("0", "only the passthrough's order of memory is built here"),
+        "extra": ("0", "only the passthrough's order of memory is built here"),
+    },
+}
 SHORT_NAMES = {
     "network": "net",
     "conv": "convolutional",
@@ -120,24 +154,24 @@ def _kind(section: Section) -> str:
 
 def _layer(section: Section, kind: str, index: int) -> Layer:
     """The layer of a section; `index` is its number, from 0 after [net]."""
+    for key, (allowed, reason) in {**UNBUILT[""], **UNBUILT.get(kind, {})}.items():
+        section.refuse(key, (allowed,), reason)
     if kind == "convolutional":
         return _convolution(section)
     if kind == "maxpool":
-        stride = section.integer("stride", 1, least=1, most=64)
-        size = section.integer("size", stride, least=1, most=64)
+        stride, stride_x = _steps(section)
+        size = section.integer("size", section.integer("stride", 1), least=1, most=64)
         padding = section.integer("padding", size - 1, most=64)
-        return MaxPool(size, stride, None if padding == size - 1 else padding)
+        return MaxPool(size, stride, None if padding == size - 1 else padding, stride_x)
     if kind == "route":
-        return Route(_sources(section, index))
+        groups = section.integer("groups", 1, least=1, most=1 << 20)
+        return Route(_sources(section, index), groups, section.integer("group_id", 0, most=groups - 1))
     if kind == "reorg":
-        section.refuse("reverse", ("0",), "only the passthrough's direction is built here")
-        section.refuse("flatten", ("0",), "only the passthrough's order of memory is built here")
-        section.refuse("extra", ("0",), "only the passthrough's order of memory is built here")
         return Reorg(section.integer("stride", 1, least=1, most=64))
     if kind == "avgpool":
         return AvgPool()
     if kind == "dropout":
-        return Dropout(section.number("probability", 0.5, most=0.999))
+        return Dropout(section.training(section.number, "probability", 0.5, most=0.999))
     if kind in REFUSED:
         raise section.error(f"is not built here: {REFUSED[kind]}")
     raise section.error(
@@ -147,25 +181,33 @@ def _layer(section: Section, kind: str, index: int) -> Layer:
 
 
 def _convolution(section: Section) -> Conv:
-    section.ignore("flipped", "dot")
-    section.refuse("binary", ("0",), "binary weights are not built here")
-    section.refuse("xnor", ("0",), "binary weights are not built here")
-    section.refuse("groups", ("1",), "grouped convolutions are not built here")
+    section.ignore("dot")
     size = section.integer("size", 1, least=1, most=255)
     padding = size // 2 if section.flag("pad", False) else section.integer("padding", 0, most=255)
     if section.flag("pad", False):
         section.ignore("padding")
-    activation = section.text("activation", "logistic")
-    if activation not in ACTIVATIONS:
-        raise section.bad("activation", f"one of {', '.join(ACTIVATIONS)}")
+    stride, stride_x = _steps(section)
+    dilation = section.integer("dilation", 1, least=1, most=64)
+    if dilation > 1 and size > 1 and ((stride, stride_x) != (1, None) or 2 * padding != size - 1):
+        raise section.bad("dilation", "1, or a stride of 1 and a border of size // 2 for a kernel of odd size")
     return Conv(
         filters=section.integer("filters", 1, least=1, most=10_000_000),
         size=size,
-        stride=section.integer("stride", 1, least=1, most=64),
+        stride=stride,
         pad=None if padding == size // 2 else padding,
         batch_norm=section.flag("batch_normalize", False),
-        activation=activation,
+        activation=section.choice("activation", "logistic", allowed=ACTIVATIONS),
+        stride_x=stride_x,
+        dilation=dilation if size > 1 else 1,
     )
+
+
+def _steps(section: Section) -> tuple[int, int | None]:
+    """From row to row, and along a row where that is another."""
+    stride = section.integer("stride", 1, least=1, most=64)
+    rows = section.integer("stride_y", stride, least=1, most=64)
+    columns = section.integer("stride_x", stride, least=1, most=64)
+    return rows, None if columns == rows else columns
 
 
 def _sources(section: Section, index: int) -> tuple[int, ...]:
@@ -194,10 +236,11 @@ def _split_head(
     head = layers.pop() if layers else None
     if not isinstance(head, Conv):
         raise last.error("has no [convolutional] before it; expected a 1x1 convolution that gives its numbers")
-    if head._replace(filters=0, pad=None) != Conv(0, 1, batch_norm=False, activation="linear"):
+    if head._replace(filters=0) != Conv(0, 1, batch_norm=False, activation="linear"):
         raise last.error(
             f"stands behind a convolution of size {head.size}, stride {head.stride}, batch_normalize "
-            f"{int(head.batch_norm)}, activation {head.activation}; expected 1x1, stride 1, linear, with a bias alone"
+            f"{int(head.batch_norm)}, activation {head.activation}, padding {head.border}; expected 1x1, stride 1, "
+            "linear, with a bias alone, without padding"
         )
     if region is not None and head.filters != len(region.anchors) * (5 + region.classes):
         raise last.error(

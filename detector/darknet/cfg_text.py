@@ -84,16 +84,23 @@ def _layer_text(layer: Layer, index: int) -> str:
     if isinstance(layer, Conv):
         norm = [("batch_normalize", 1)] if layer.batch_norm else []
         pad = [("pad", 1)] if layer.pad is None else [("padding", layer.pad)]
-        rows = [("filters", layer.filters), ("size", layer.size), ("stride", layer.stride)]
+        dilation = [("dilation", layer.dilation)] if layer.dilation > 1 else []
+        rows = [("filters", layer.filters), ("size", layer.size), *_steps(layer), *dilation]
         return _section("convolutional", [*norm, *rows, *pad, ("activation", layer.activation)])
     if isinstance(layer, MaxPool):
         padding = [] if layer.padding is None else [("padding", layer.padding)]
-        return _section("maxpool", [("size", layer.size), ("stride", layer.stride), *padding])
+        return _section("maxpool", [("size", layer.size), *_steps(layer), *padding])
     if isinstance(layer, Route):
-        return _section("route", [("layers", tuple(source - index for source in layer.layers))])
+        groups = [("groups", layer.groups), ("group_id", layer.group)] if layer.groups > 1 else []
+        return _section("route", [("layers", tuple(source - index for source in layer.layers)), *groups])
     if isinstance(layer, Reorg):
         return _section("reorg", [("stride", layer.stride)])
     if isinstance(layer, Dropout):
         return _section("dropout", [("probability", layer.probability)])
     assert isinstance(layer, AvgPool)
     return _section("avgpool", ())
+
+
+def _steps(layer: Conv | MaxPool) -> list[tuple[str, int]]:
+    along = [] if layer.stride_x is None else [("stride_x", layer.stride_x)]
+    return [("stride", layer.stride), *along]

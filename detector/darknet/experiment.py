@@ -8,6 +8,7 @@
     random=1                     train.multi_scale 320 to 608, every 10 batches
     jitter, hue, saturation ...  augment.mode darknet; .75 is the range of 1 / .75
     thresh                       loss.ignore_iou
+    letter_box=0                 model.stretched
 
 What differs between programs is not in the file: `head` is the last one (coordinates of small boxes weigh more, no
 objectness for labels-only images, batch statistics kept at .99), `release2017` the one published with the paper (whose
@@ -24,7 +25,9 @@ from detector.darknet.cfg import DarknetCfg, parse_cfg
 from detector.darknet.cfg_text import cfg_text
 from detector.darknet.settings import NetSettings, RegionSettings, SoftmaxSettings
 from detector.darknet.shapes import grid
+from detector.limits import within_limits
 from detector.networks.layers import Conv, Layers
+from detector.networks.shapes import trace_layers
 from schemas.errors import ConfigError, FormatError
 
 Program = Literal["head", "release2017"]
@@ -51,7 +54,7 @@ def experiment_from_cfg(
     if cfg.head is None:
         raise FormatError(f"{where}: has no convolution before a [region] or a [softmax]; expected a whole network")
     if cfg.net.channels != 3:
-        raise FormatError(f"{where}: [net] channels={cfg.net.channels}; expected 3, images in colour")
+        raise cfg.sections[0].bad("channels", "3, images in colour")
     train, notes = _train(cfg)
     experiment = Experiment(
         name=name or where.rsplit("/", 1)[-1].removesuffix(".cfg"),
@@ -60,7 +63,8 @@ def experiment_from_cfg(
         augment=_augment(cfg, program),
         train=train,
     )
-    return experiment, [*cfg.warnings, *notes]
+    experiment, more = within_limits(experiment, ("loss", "augment", "train"))
+    return experiment, [*cfg.warnings, *notes, *more]
 
 
 def _model(cfg: DarknetCfg, text: str, where: str, program: Program) -> ModelConfig:
@@ -70,6 +74,7 @@ def _model(cfg: DarknetCfg, text: str, where: str, program: Program) -> ModelCon
         cfg=text,
         input_size=net.width,
         input_height=0 if net.height == net.width else net.height,
+        stretched=net.letter_box is False,
         batch_norm_momentum=0.9 if program == "release2017" else 0.99,
     )
     if cfg.region is None:
@@ -170,7 +175,7 @@ def cfg_from_experiment(experiment: Experiment, num_nodes: int, *, tree: str = "
         head = Conv(num_nodes, 1, batch_norm=False, activation="linear")
         softmax = SoftmaxSettings(tree=tree, cost="masked" if tree else "sse")
         return cfg_text(net, layers, head, softmax=softmax, comments=comments)
-    rows, columns = grid(DarknetCfg(net, layers, None, None, None, (), ()))
+    rows, columns = trace_layers(layers, (net.height, net.width, net.channels))[-1].output[:2]
     head = Conv(len(model.anchors) * (5 + num_nodes), 1, batch_norm=False, activation="linear")
     loss = experiment.loss
     region = RegionSettings(
@@ -242,4 +247,5 @@ def _net(experiment: Experiment) -> tuple[NetSettings, list[str]]:
         hue=augment.hue,
         saturation=augment.saturation,
         exposure=augment.exposure,
+        letter_box=parse_cfg(experiment.model.cfg).net.letter_box if experiment.model.cfg else None,
     ), comments

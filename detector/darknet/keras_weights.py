@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from detector.darknet.shapes import ConvShape
 from detector.darknet.weights import LayerWeights, WeightsFile, check_numbers, read_weights
+from detector.networks.shapes import ConvShape
 from schemas.errors import ConfigError
 
 BOX_ENTRIES = 5

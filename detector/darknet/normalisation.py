@@ -1,4 +1,4 @@
-"""Batch normalisation as darknet has it on a GPU, by the library's own kernel.
+"""Batch normalisation as darknet has it on a GPU, by the library's own kernel; on a CPU where it is asked for.
 
     training    y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with the batch's biased variance
                 moving = momentum moving + (1 - momentum) batch, with the batch's unbiased variance, N / (N - 1)
@@ -6,6 +6,8 @@
 
 `keras.layers.BatchNormalization` keeps the biased variance as the moving one, and multiplies out x scale + shift, which
 loses digits where they cancel. The kernel has neither fault, and is one pass over the map instead of several.
+
+darknet's program on a CPU divides by sqrt(moving variance) + 1e-6 in inference: `as_on_a_cpu`.
 
 Weights are those of the Keras layer: gamma (darknet's scales), beta (darknet's biases), moving_mean, moving_variance,
 float32 in every precision.
@@ -35,6 +37,7 @@ class DarknetNormalization(keras.layers.Layer):
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-5, **options: Any) -> None:
         super().__init__(**options)
         self.momentum, self.epsilon = momentum, epsilon
+        self.on_cpu = False  # whether inference takes the formula of darknet's CPU program
         self.batch_norm: Any = fused_batch_norm  # `detector.cluster.batch_norm` has one over all replicas
 
     def build(self, input_shape: Any) -> None:
@@ -52,6 +55,9 @@ class DarknetNormalization(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Normalised maps; in training the moving mean and variance are updated."""
+        if (not training or not self.trainable) and self.on_cpu:  # step by step as there, for the last digits
+            centred = inputs - self.moving_mean.value
+            return centred / (tf.sqrt(self.moving_variance.value) + 1e-6) * self.gamma.value + self.beta.value
         if not training or not self.trainable:
             return tf.compat.v1.nn.fused_batch_norm(
                 inputs,
@@ -76,6 +82,13 @@ class DarknetNormalization(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def as_on_a_cpu(model: keras.Model) -> None:
+    """Let a network infer with darknet's CPU formula from now on; what was traced before stays as it was."""
+    for layer in model.layers:
+        if isinstance(layer, DarknetNormalization):
+            layer.on_cpu = True
 
 
 def fused_batch_norm(inputs: Any, gamma: Any, beta: Any, shift: Any, epsilon: float) -> tuple[Any, Any, Any]:

@@ -1,7 +1,8 @@
 """Runs made of published networks, and published networks made of runs.
 
     RUN/config.json, tree/, training_nodes.json, checkpoints/step-00000000   as `wordtree train` writes them
-    RUN/darknet.json                                                         header and sha256 of the .weights file
+    RUN/darknet.json                                                         header and sha256 of the .weights file;
+                                                                             runs that begin with its weights have it
     RUN/darknet.map                                                          the map given with it
 
 An untouched run is written back with the bytes it was read from: the header is kept, and `seen` counts on.
@@ -13,23 +14,25 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from detector.checkpoint import CheckpointInfo, save_checkpoint
+from detector.checkpoint import CheckpointInfo, list_checkpoints, read_info, save_checkpoint
 from detector.config import Experiment
 from detector.darknet.cfg import parse_cfg
 from detector.darknet.classes import classes_of, read_map
 from detector.darknet.experiment import Program, cfg_from_experiment, experiment_from_cfg
 from detector.darknet.keras_weights import load_into, weights_from
+from detector.darknet.normalisation import as_on_a_cpu
+from detector.darknet.sections import read_cfg_text
 from detector.darknet.shapes import conv_shapes
 from detector.darknet.weights import VERSIONS, Header, read_header, read_weights, write_weights
 from detector.limits import check_experiment
-from detector.run import Run, open_run, write_tree
+from detector.run import Run, find_checkpoint, open_run, split_run_path, write_tree
 from schemas.errors import ConfigError, FormatError, OutputError
 from wordtree.files import write_text_file
-from wordtree.text_files import read_text
 from wordtree.tree import WordTree
 from wordtree.tree_formats import map_text, names_text, tree_text
 
@@ -44,6 +47,7 @@ def open_darknet(
     names: str | Path | None = None,
     labels: str | None = None,
     program: Program = "head",
+    log: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """A published network as a run without a directory: what `wordtree detect --darknet` uses.
 
@@ -54,11 +58,31 @@ def open_darknet(
         names: words for people, one a class.
         labels: label space whose wnids are the keys of a flat list.
         program: which darknet the training settings follow.
+        log: told what of the files was not used.
 
     Raises:
         InputError, FormatError, TreeError, ConfigError: naming the file, and in it the line or the layer.
     """
-    return _open(Path(cfg), Path(weights), tree, names=names, labels=labels, program=program)[0]
+    opened = _open(Path(cfg), Path(weights), tree, names=names, labels=labels, program=program)
+    for note in opened.notes:
+        log(note)
+    return opened.run
+
+
+def as_darknet(run: Run) -> Run:
+    """A network as darknet's program of 2017 runs it on a CPU: its batch normalisation, and pictures stretched.
+
+    Where the .cfg says letter_box=1 they are not stretched. The run's detector is changed in place.
+
+    Raises:
+        ConfigError: if the network has no .cfg.
+    """
+    model = run.experiment.model
+    if not model.cfg:
+        raise ConfigError(f"--as-darknet: {run.path} has a network of our own; expected darknet's, with a .cfg")
+    as_on_a_cpu(run.detector.model)
+    stretched = not parse_cfg(model.cfg).net.letter_box
+    return replace(run, experiment=replace(run.experiment, model=replace(model, stretched=stretched)))
 
 
 def import_network(
@@ -91,7 +115,13 @@ def import_network(
             raise OutputError(f"{target} exists already; choose another --out or replace it with --force")
         if not (target / HEADER_FILE).is_file():
             raise OutputError(f"{target} is no imported run, so --force does not replace it; choose another --out")
-    run, notes, header = _open(Path(cfg), Path(weights), tree, names=names, labels=labels, program=program)
+        if trained := [path.name for path in list_checkpoints(target / "checkpoints") if read_info(path).step]:
+            raise OutputError(
+                f"{target} was trained on ({trained[-1]}), so --force does not replace it; choose another --out"
+            )
+    run, notes, training_notes, header = _open(
+        Path(cfg), Path(weights), tree, names=names, labels=labels, program=program
+    )
     nodes = read_map(class_map, run.tree) if class_map is not None else None
     if not target.absolute().parent.is_dir():
         raise OutputError(f"{target}: the directory {target.absolute().parent} does not exist; create it first")
@@ -116,7 +146,29 @@ def import_network(
         raise OutputError(f"{target}: cannot write it ({error.strerror})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return replace(run, path=target), notes
+    return replace(run, path=target), [*notes, *training_notes]
+
+
+def carry_header(source: str, out: Path) -> None:
+    """Keep what a .weights file said for a run that begins with its weights: its images count on.
+
+    Args:
+        source: that file, or a run that was made of one; of any other run there is nothing to keep.
+        out: directory of the new run.
+
+    Raises:
+        FormatError: if the file or RUN/darknet.json cannot be read.
+    """
+    folder, name = split_run_path(source)
+    if not folder.is_dir():
+        about = {"header": read_header(source)._asdict(), "weights": source}
+    elif (folder / HEADER_FILE).is_file():
+        header = _read_header(folder)
+        seen = header.seen + read_info(find_checkpoint(folder, name)).images_seen
+        about = {"header": header._replace(seen=seen)._asdict(), "run": source}
+    else:
+        return
+    write_text_file(out / HEADER_FILE, json.dumps(about, indent=1) + "\n", force=True)
 
 
 def export_network(
@@ -155,7 +207,8 @@ def export_network(
     for path, text in texts.items():  # before anything is written
         if not path.absolute().parent.is_dir():
             raise OutputError(f"{path}: the directory {path.absolute().parent} does not exist; create it first")
-        if path.exists() and not force and (path.is_dir() or path.read_bytes() != text.encode()):
+        data = text.encode(errors="surrogateescape")
+        if path.exists() and not force and (path.is_dir() or path.read_bytes() != data):
             raise OutputError(f"{path} exists with another content; choose another --cfg or replace it with --force")
     written: dict[str, Any] = {"run": str(opened.path), "step": opened.checkpoint.step}
     if weights:
@@ -177,8 +230,8 @@ def _open(
     names: str | Path | None,
     labels: str | None,
     program: Program,
-) -> tuple[Run, list[str], Header]:
-    text = read_text(cfg)
+) -> _Opened:
+    text = read_cfg_text(cfg)
     experiment, notes = experiment_from_cfg(text, where=str(cfg), name=cfg.stem, program=program)
     parsed = parse_cfg(text, str(cfg))
     *shapes, head = conv_shapes(parsed, str(cfg))
@@ -191,7 +244,16 @@ def _open(
     file = load_into(detector, weights)
     info = CheckpointInfo(0, file.header.seen, classes.digest(), len(classes))
     run = Run(cfg, experiment, classes, detector, info, {}, {})
-    return run, [*notes, *more], file.header
+    return _Opened(run, [*parsed.warnings, *more], notes[len(parsed.warnings) :], file.header)
+
+
+class _Opened(NamedTuple):
+    """A network with notes on what of its files was not used, on training with it, and the header of its weights."""
+
+    run: Run
+    notes: list[str]
+    training_notes: list[str]
+    header: Header
 
 
 def build_network(experiment: Experiment, tree: WordTree, where: str) -> Any:
@@ -205,15 +267,17 @@ def _header(run: Run, version: str) -> Header:
     """The header that the run was made of, with the images of its own training added."""
     if version and version not in VERSIONS:
         raise ConfigError(f"--format {version}: expected one of {', '.join(VERSIONS)}")
-    header, path = Header(*VERSIONS["v0.2"]), run.path / HEADER_FILE
-    if path.is_file():
-        try:
-            header = Header(**json.loads(path.read_text())["header"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{path} cannot be read ({error}); import the network again") from error
+    header = _read_header(run.path) if (run.path / HEADER_FILE).is_file() else Header(*VERSIONS["v0.2"])
     if version:
         header = Header(*VERSIONS[version], header.seen)
     return header._replace(seen=header.seen + run.checkpoint.images_seen)
+
+
+def _read_header(folder: Path) -> Header:
+    try:
+        return Header(**json.loads((folder / HEADER_FILE).read_text())["header"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{folder / HEADER_FILE} cannot be read ({error}); import the network again") from error
 
 
 def _cfg_files(run: Run, cfg: Path) -> dict[Path, str]:

@@ -2,8 +2,11 @@
 
 Law: white space counts nowhere; a line that begins with `#` or `;` is a comment; of two lines with one key in a section
 the first holds (darknet's `option_find`); a number ends where it stops looking like one, so `batch=64 # all` is 64.
+Capitals count: to darknet `Activation=leaky` says nothing, and its default holds.
+
 Every value knows its line, so that an error can name it. A key that nobody asks for is listed, not refused: published
-files hold keys that the program that reads them ignores.
+files hold keys that the program that reads them ignores. A wrong value that training alone asks for is listed too:
+whoever only looks for objects need not know it.
 """
 
 from __future__ import annotations
@@ -11,14 +14,17 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from schemas.errors import FormatError
-from wordtree.text_files import split_lines
+from wordtree.text_files import read_text, split_lines
 
 _COMMENT = ("#", ";")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,12}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
+Value = TypeVar("Value")
 
 
 class Section:
@@ -29,13 +35,15 @@ class Section:
         line: its line in the file, from 1.
         values: key to (text, line); the first of equal keys.
         repeated: keys that stood there again with another value, and the line that is not used.
+        faults: wrong values that training alone asks for.
     """
 
     def __init__(self, kind: str, line: int, where: str) -> None:
         self.kind, self.line, self._where = kind, line, where
         self.values: dict[str, tuple[str, int]] = {}
         self.repeated: list[tuple[str, int]] = []
-        self._asked: set[str] = set()
+        self.faults: list[str] = []
+        self._asked: dict[str, Any] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -49,12 +57,24 @@ class Section:
         if key not in self.values:
             return self.error(f"has no {key}; expected {expected}")
         text, line = self.values[key]
-        return self.error(f"{key}={text[:60]}; expected {expected}", line)
+        found = text[:60].encode(errors="backslashreplace").decode()
+        return self.error(f"{key}={found}; expected {expected}", line)
 
     def text(self, key: str, default: str = "") -> str:
         """The value as it stands, without white space."""
-        self._asked.add(key)
+        self._asked[key] = default
         return self.values[key][0] if key in self.values else default
+
+    def choice(self, key: str, default: str, *, allowed: Sequence[str]) -> str:
+        """One of some words.
+
+        Raises:
+            FormatError: if it is none of them.
+        """
+        text = self.text(key, default)
+        if text not in allowed:
+            raise self.bad(key, f"one of {', '.join(allowed)}")
+        return text
 
     def integer(self, key: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
         """A whole number from `least` to `most`.
@@ -62,8 +82,8 @@ class Section:
         Raises:
             FormatError: if it is none.
         """
-        text = self.text(key)
-        if not text and key not in self.values:
+        text = self.text(key, str(default))
+        if key not in self.values:
             return default
         number = _uncommented(text)
         if not _INTEGER.fullmatch(number) or not least <= int(number) <= most:
@@ -81,39 +101,51 @@ class Section:
         Raises:
             FormatError: if it is none.
         """
-        text = self.text(key)
-        if not text and key not in self.values:
+        text = self.text(key, f"{default:g}")
+        if key not in self.values:
             return default
         number = _uncommented(text)
         if not _NUMBER.fullmatch(number) or not least <= float(number) <= most:
             raise self.bad(key, f"a number from {least:g}" + ("" if most == 1e30 else f" to {most:g}"))
         return float(number)
 
-    def numbers(self, key: str) -> tuple[float, ...]:
-        """Numbers with commas between them; empty if the key is not there.
+    def numbers(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
+        """Numbers with commas between them.
 
         Raises:
             FormatError: if one of them is no number.
         """
-        parts = self._parts(key)
+        parts = self._parts(key, default)
         if not all(_NUMBER.fullmatch(part) and math.isfinite(float(part)) for part in parts):
             raise self.bad(key, "numbers with commas between them")
         return tuple(float(part) for part in parts)
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """Whole numbers with commas between them; empty if the key is not there.
+    def integers(self, key: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """Whole numbers with commas between them.
 
         Raises:
             FormatError: if one of them is none.
         """
-        parts = self._parts(key)
+        parts = self._parts(key, default)
         if not all(_INTEGER.fullmatch(part) for part in parts):
             raise self.bad(key, "whole numbers with commas between them")
         return tuple(int(part) for part in parts)
 
+    def training(self, read: Callable[..., Value], key: str, default: Value, **limits: Any) -> Value:
+        """`read(key, default, **limits)` of what counts in training alone: if it is wrong it is listed, not refused."""
+        try:
+            return read(key, default, **limits)
+        except FormatError as error:
+            self.fault(error)
+            return default
+
+    def fault(self, error: FormatError) -> None:
+        """List what is wrong and counts in training alone."""
+        self.faults.append(f"{str(error).removeprefix(f'{self._where} ')}. It counts in training alone: not used")
+
     def ignore(self, *keys: str) -> None:
         """Keys that are known and change nothing here."""
-        self._asked.update(keys)
+        self._asked |= dict.fromkeys(keys)
 
     def refuse(self, key: str, allowed: Sequence[str], reason: str) -> None:
         """Refuse a value that would change what the network computes.
@@ -121,16 +153,21 @@ class Section:
         Raises:
             FormatError: if the key is there with another value.
         """
-        if key in self.values and _uncommented(self.text(key)) not in allowed:
+        if _uncommented(self.text(key, allowed[0])) not in allowed:
             raise self.bad(key, f"{' or '.join(allowed)}: {reason}")
-        self._asked.add(key)
 
     def warnings(self) -> list[str]:
-        """One line for each key that nobody asked for, and for each that stood there twice."""
+        """One line for each key that nobody asked for, each that stood there twice, and each fault."""
         known = sorted(self._asked)
         found: list[str] = []
         for key, (_, line) in self.values.items():
-            if key not in self._asked:
+            small = key.lower()
+            if key not in self._asked and small in self._asked and small not in self.values:
+                holds = f"; {small}={self._asked[small]} holds" if self._asked[small] else ""
+                found.append(
+                    f"line {line}: [{self.kind}] {key!r} is not {small!r}, and was not used, as in darknet{holds}"
+                )
+            elif key not in self._asked:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 found.append(f"line {line}: [{self.kind}] the key {key!r} is not known and was not used{hint}")
@@ -138,11 +175,23 @@ class Section:
             f"line {line}: [{self.kind}] {key!r} stands there again; as in darknet the first one holds"
             for key, line in self.repeated
         ]
-        return found
+        return [*found, *self.faults]
 
-    def _parts(self, key: str) -> list[str]:
+    def _parts(self, key: str, default: tuple[float, ...]) -> list[str]:
+        if key not in self.values:
+            self._asked[key] = None
+            return [str(number) for number in default]
         text = _uncommented(self.text(key)).removesuffix(",")
         return text.split(",") if text else []
+
+
+def read_cfg_text(path: str | Path) -> str:
+    """The text of a .cfg. Comments may be in any encoding: bytes that are no UTF-8 are kept, and written back.
+
+    Raises:
+        InputError: if the file cannot be read, or is empty.
+    """
+    return read_text(Path(path), errors="surrogateescape")
 
 
 def read_sections(text: str, where: str) -> list[Section]:
@@ -155,6 +204,8 @@ def read_sections(text: str, where: str) -> list[Section]:
     Raises:
         FormatError: if a line is no section, no value and no comment; with the line.
     """
+    if "\0" in text:
+        raise FormatError(f"{where}: holds bytes of zero; expected text: save it as UTF-8")
     sections: list[Section] = []
     for number, line in enumerate(split_lines(text), 1):
         words = "".join(line.split())

@@ -19,6 +19,7 @@ class NetSettings(NamedTuple):
         step, scale: of the policy "step".
         saturation, exposure: factors as they stand; .75 means the same range as 1 / .75.
         min_crop, max_crop, angle, aspect: of a classifier's crops.
+        letter_box: whether photos keep their proportions on the canvas; None where the file does not say.
     """
 
     width: int
@@ -45,6 +46,7 @@ class NetSettings(NamedTuple):
     aspect: float = 1.0
     min_crop: int = 0
     max_crop: int = 0
+    letter_box: bool | None = None
 
 
 class RegionSettings(NamedTuple):
@@ -94,43 +96,49 @@ def read_net(section: Section) -> NetSettings:
     Raises:
         FormatError: if a value is wrong, or the network has no images as its input.
     """
+    train = section.training
     section.ignore("max_ratio", "min_ratio", "center", "clip", "inputs", "notruth", "random", "B1", "B2", "eps")
-    section.refuse("adam", ("0",), "the update here is momentum SGD; set train.optimizer=adamw for the other")
+    train(
+        section.refuse,
+        "adam",
+        ("0",),
+        reason="the update here is momentum SGD; set train.optimizer=adamw for the other",
+    )
     section.refuse("time_steps", ("1",), "recurrent networks are not built here")
     if "width" not in section or "height" not in section:
         raise section.bad("width" if "width" not in section else "height", "the size of the input in pixels")
-    policy = section.text("policy", "constant")
-    if policy not in POLICIES:
-        raise section.bad("policy", f"one of {', '.join(POLICIES)}")
-    steps, scales = section.integers("steps"), section.numbers("scales")
+    policy = train(section.choice, "policy", "constant", allowed=POLICIES)
+    steps, scales = train(section.integers, "steps", ()), train(section.numbers, "scales", ())
     if policy == "steps" and (len(steps) != len(scales) or not steps):
-        raise section.bad("steps", f"as many steps as scales; found {len(steps)} and {len(scales)}")
-    width = section.integer("width", 0, least=1, most=65536)
+        section.fault(section.bad("steps", f"as many steps as scales; found {len(steps)} and {len(scales)}"))
+        policy = "constant"
+    letter_box = section.flag("letter_box", True)
     return NetSettings(
-        width=width,
+        width=section.integer("width", 0, least=1, most=65536),
         height=section.integer("height", 0, least=1, most=65536),
         channels=section.integer("channels", 3, least=1, most=1 << 20),
-        batch=section.integer("batch", 1, least=1),
-        subdivisions=section.integer("subdivisions", 1, least=1),
-        learning_rate=section.number("learning_rate", 0.001),
-        momentum=section.number("momentum", 0.9, most=1),
-        decay=section.number("decay", 0.0001),
+        batch=train(section.integer, "batch", 1, least=1),
+        subdivisions=train(section.integer, "subdivisions", 1, least=1),
+        learning_rate=train(section.number, "learning_rate", 0.001),
+        momentum=train(section.number, "momentum", 0.9, most=1),
+        decay=train(section.number, "decay", 0.0001),
         policy=policy,
-        burn_in=section.integer("burn_in", 0),
-        power=section.number("power", 4.0),
+        burn_in=train(section.integer, "burn_in", 0),
+        power=train(section.number, "power", 4.0),
         steps=steps,
         scales=scales,
-        step=section.integer("step", 1, least=1),
-        scale=section.number("scale", 1.0),
-        gamma=section.number("gamma", 1.0),
-        max_batches=section.integer("max_batches", 0),
-        hue=section.number("hue", 0.0, most=1),
-        saturation=section.number("saturation", 1.0),
-        exposure=section.number("exposure", 1.0),
-        angle=section.number("angle", 0.0),
-        aspect=section.number("aspect", 1.0),
-        min_crop=section.integer("min_crop", 0),
-        max_crop=section.integer("max_crop", 0),
+        step=train(section.integer, "step", 1, least=1),
+        scale=train(section.number, "scale", 1.0),
+        gamma=train(section.number, "gamma", 1.0),
+        max_batches=train(section.integer, "max_batches", 0),
+        hue=train(section.number, "hue", 0.0, most=1),
+        saturation=train(section.number, "saturation", 1.0),
+        exposure=train(section.number, "exposure", 1.0),
+        angle=train(section.number, "angle", 0.0),
+        aspect=train(section.number, "aspect", 1.0),
+        min_crop=train(section.integer, "min_crop", 0),
+        max_crop=train(section.integer, "max_crop", 0),
+        letter_box=letter_box if "letter_box" in section else None,
     )
 
 
@@ -150,22 +158,22 @@ def read_region(section: Section) -> RegionSettings:
         raise section.bad("anchors", f"{2 * count} numbers, a width and a height for each of num={count} priors")
     if min(numbers) <= 0:
         raise section.bad("anchors", "widths and heights above 0")
-    tree = section.text("tree")
+    tree, train = section.text("tree"), section.training
     if not section.flag("softmax", False) and not tree:
         raise section.bad("softmax", "1: independent logistic classes are not built here")
     return RegionSettings(
         anchors=tuple(zip(numbers[::2], numbers[1::2], strict=True)),
         classes=section.integer("classes", 20, least=1, most=10_000_000),
-        bias_match=section.flag("bias_match", False),
-        rescore=section.flag("rescore", False),
-        jitter=section.number("jitter", 0.2, most=1),
-        random=section.flag("random", False),
-        object_scale=section.number("object_scale", 1.0),
-        noobject_scale=section.number("noobject_scale", 1.0),
-        class_scale=section.number("class_scale", 1.0),
-        coord_scale=section.number("coord_scale", 1.0),
-        thresh=section.number("thresh", 0.5),
-        absolute=section.flag("absolute", False),
+        bias_match=train(section.flag, "bias_match", False),
+        rescore=train(section.flag, "rescore", False),
+        jitter=train(section.number, "jitter", 0.2, most=1),
+        random=train(section.number, "random", 0.0) > 0,
+        object_scale=train(section.number, "object_scale", 1.0),
+        noobject_scale=train(section.number, "noobject_scale", 1.0),
+        class_scale=train(section.number, "class_scale", 1.0),
+        coord_scale=train(section.number, "coord_scale", 1.0),
+        thresh=train(section.number, "thresh", 0.5),
+        absolute=train(section.flag, "absolute", False),
         tree=tree,
         map=section.text("map"),
     )
@@ -184,13 +192,6 @@ def read_softmax(section: Section) -> SoftmaxSettings:
 
 
 def read_cost(section: Section, softmax: SoftmaxSettings) -> SoftmaxSettings:
-    """The section [cost] after a softmax: its delta is truth - softmax whatever its type.
-
-    Raises:
-        FormatError: if its type is another.
-    """
+    """The section [cost] after a softmax: its delta is truth - softmax whatever its type."""
     section.ignore("scale", "ratio", "noobj", "thresh")
-    kind = section.text("type", "sse")
-    if kind not in ("sse", "masked"):
-        raise section.bad("type", "sse or masked")
-    return softmax._replace(cost=kind)
+    return softmax._replace(cost=section.training(section.choice, "type", "sse", allowed=("sse", "masked")))

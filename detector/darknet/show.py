@@ -8,10 +8,10 @@ from typing import Any
 
 from detector.darknet.cfg import parse_cfg
 from detector.darknet.classes import class_count
+from detector.darknet.sections import read_cfg_text
 from detector.darknet.shapes import parameter_count, trace
 from detector.darknet.weights import check_numbers, read_weights
 from detector.networks.layers import AvgPool, Conv, Dropout, Layer, MaxPool, Reorg
-from wordtree.text_files import read_text
 
 
 def describe(cfg: str | Path, weights: str | Path | None = None) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def describe(cfg: str | Path, weights: str | Path | None = None) -> dict[str, An
         InputError, FormatError: naming the file, and in it the line or the layer.
     """
     where = str(cfg)
-    parsed = parse_cfg(read_text(Path(cfg)), where)
+    parsed = parse_cfg(read_cfg_text(cfg), where)
     rows = trace(parsed, where)
     shapes = [row.conv for row in rows if row.conv is not None]
     numbers = parameter_count(shapes)
@@ -88,13 +88,19 @@ def table(found: dict[str, Any]) -> str:
 def _words(layer: Layer) -> str:
     if isinstance(layer, Conv):
         norm = "" if layer.batch_norm else " bias"
-        return f"conv {layer.size}x{layer.size}/{layer.stride} {layer.activation}{norm}"
+        dilated = f" dilated {layer.dilation}" if layer.dilation > 1 else ""
+        return f"conv {layer.size}x{layer.size}/{_steps(layer)}{dilated} {layer.activation}{norm}"
     if isinstance(layer, MaxPool):
-        return f"maxpool {layer.size}x{layer.size}/{layer.stride}"
+        return f"maxpool {layer.size}x{layer.size}/{_steps(layer)}"
     if isinstance(layer, Reorg):
         return f"reorg /{layer.stride}"
     if isinstance(layer, AvgPool):
         return "avgpool"
     if isinstance(layer, Dropout):
         return f"dropout {layer.probability:g}"
-    return f"route {','.join(map(str, layer.layers))}"
+    part = f", part {layer.group} of {layer.groups}" if layer.groups > 1 else ""
+    return f"route {','.join(map(str, layer.layers))}{part}"
+
+
+def _steps(layer: Conv | MaxPool) -> str:
+    return f"{layer.stride}" if layer.stride_x is None else f"{layer.stride},{layer.stride_x}"

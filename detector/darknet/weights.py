@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.darknet.shapes import ConvShape
+from detector.networks.shapes import ConvShape
 from schemas.errors import ConfigError, FormatError, InputError, OutputError
 
 FloatArray = NDArray[np.float32]

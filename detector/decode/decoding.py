@@ -1,4 +1,4 @@
-"""Predictions to detections: prune by objectness, name the boxes that are left, suppress.
+"""Predictions to detections: prune by objectness, name the boxes that are left, suppress, cut to the canvas.
 
 Shape shorthand: B images, S slots, K slots that are looked at, N nodes, T names for a box, D detections kept.
 """
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from detector.api import Detections
 from detector.config import DecodeConfig
+from detector.content import cut_to_picture
 from detector.decode.options import check_decode
 from detector.decode.prune import likely_slots
 from detector.decode.tables import WalkTables, walk_tables
@@ -55,17 +56,14 @@ class Slots(Protocol):
         ...
 
 
-def decode_detections(
-    predictions: Slots, options: DecodeConfig, *, candidates: int | None = None, clip: bool = True
-) -> Detections:
-    """Detections of a batch, best first. Works in a graph with any batch size.
+def decode_detections(predictions: Slots, options: DecodeConfig, *, candidates: int | None = None) -> Detections:
+    """Detections of a batch, best first, cut to the canvas. Works in a graph with any batch size.
 
     Args:
         predictions: of the network.
         options: which rule names a box, the thresholds, and which boxes suppress each other.
         candidates: slots that get classes, for graphs with fixed shapes; None: all that can reach the threshold, which
             gives the same detections as looking at every slot.
-        clip: cut boxes to the image before their overlaps are measured; darknet does not.
 
     Returns:
         D = options.limit rows an image, masked.
@@ -87,7 +85,7 @@ def decode_detections(
     scores = tf.sigmoid(object_logits) * tf.exp(log_probs)
     scores = tf.where(likely[..., None], scores, 0.0)
     boxes = tf.gather(predictions.boxes, slots, batch_dims=1)
-    return suppress(
+    found = suppress(
         tf.repeat(boxes, names, axis=1),
         tf.reshape(nodes, [batch, count * names]),
         tf.reshape(scores, [batch, count * names]),
@@ -96,8 +94,8 @@ def decode_detections(
         limit=options.limit,
         suppression=options.suppression,
         tables=tables,
-        clip=clip,
     )
+    return cut_to_picture(found)
 
 
 def name_boxes(conditional: tf.Tensor, options: DecodeConfig, tables: WalkTables) -> tuple[tf.Tensor, tf.Tensor]:

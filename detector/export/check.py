@@ -25,7 +25,6 @@ from detector.export.plan import CHECKED, ExportPlan, spread
 from detector.infer.sources import find_inputs, is_film
 from detector.input import first_line
 from detector.run import Run
-from detector.tree_softmax import tree_tables
 from schemas.errors import InputError
 
 Log = Callable[[str], None]
@@ -87,10 +86,10 @@ def check(
     run: Run, folder: Path, plan: ExportPlan, subject: CheckImages, files: Sequence[dict[str, Any]], log: Log
 ) -> list[dict[str, Any]]:
     """The run and each export on the same images: one row each, the run's first; see docs/export.md for the keys."""
-    model, tables = run.experiment.model, tree_tables(run.tree)
+    model = run.experiment.model
     canvas, fit = model.canvas, fit_of(model)
     log("checking the run itself")
-    reference = found_in(finder_of(run.detector, canvas, fit, plan.options, tables), subject, log)
+    reference = found_in(finder_of(run.detector, canvas, fit, plan.options), subject, log)
     readable = [number for number, found in enumerate(reference) if found is not None]
     base = [found for found in reference if found is not None]
     if not base:
@@ -108,7 +107,7 @@ def check(
             finder: Finder = other.find
         else:
             other = open_lite(folder, file["path"])
-            finder = finder_of(other, canvas, fit, plan.options, tables)
+            finder = finder_of(other, canvas, fit, plan.options)
         wanted = set(readable)
         images = (encoded for number, encoded in enumerate(subject.images()) if number in wanted)
         difference = compare(base, [finder(encoded) for encoded in images])

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from detector.decode.decoding import name_boxes
-from detector.decode.tables import walk_tables
 from detector.export.images import draw
 from detector.export.served import ServedModel
-from detector.tree_softmax import group_log_softmax
 
 
 class ServedClassifier(ServedModel):
@@ -32,11 +29,9 @@ class ServedClassifier(ServedModel):
             lambda encoded: draw(encoded, self._canvas, self._fit)[0], images, fn_output_signature=tf.float32
         )
         canvases = tf.ensure_shape(canvases, [None, *self._canvas, 3])
-        logits = tf.cast(self._trained.model(canvases, training=False), tf.float32)
-        conditional = group_log_softmax(logits, self._tables)
-        nodes, log_probs = name_boxes(conditional, self._options, walk_tables(self._tables))
+        nodes, scores = self._trained.name(canvases, self._options)
         named = {name: tf.gather(table, nodes) for name, table in self.words.items()}
-        return {"nodes": nodes, "scores": tf.exp(log_probs), **named}
+        return {"nodes": nodes, "scores": scores, **named}
 
     def _pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": self._trained.classify(pixels)}

@@ -1,8 +1,8 @@
 """From an encoded image to the network's canvas, in the graph: the twins of what `wordtree detect` does beforehand.
 
 The ways to lay an image on the canvas are those of `detector.infer.canvas`: "plain" as our own training does, with or
-without a limit of the shorter side, "darknet" as the networks with a .cfg know it. In the graph the law is
-`detector.augment`'s, step by step in the same arithmetic.
+without a limit of the shorter side, "darknet" and "stretched" as the networks with a .cfg know it. In the graph the law
+is `detector.augment`'s, step by step in the same arithmetic.
 """
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
@@ -34,6 +34,9 @@ def draw(encoded: tf.Tensor, canvas: tuple[int, int], fit: Fit) -> tuple[tf.Tens
     rows, columns = tf.shape(image)[0], tf.shape(image)[1]
     if fit == "darknet":
         return _letterbox_darknet(image, rows, columns, canvas)
+    if fit == "stretched":
+        drawn = resize_darknet(tf.cast(image, tf.float32) / 255.0, *map(tf.constant, canvas))
+        return tf.ensure_shape(drawn, [*canvas, 3]), tf.constant([1.0, 1.0, 0.0, 0.0], tf.float64)
     placement = letterbox(rows, columns, canvas, 0 if fit == "plain" else fit)
     row = tf.concat([tf.cast(placement, tf.float32), [0.0]], axis=0)
     return tf.ensure_shape(place_image(image, row, canvas), [*canvas, 3]), placement

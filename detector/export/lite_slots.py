@@ -14,6 +14,7 @@ import tensorflow as tf
 from detector.api import Detections
 from detector.config import DecodeConfig
 from detector.decode import decode_detections
+from detector.given_images import check_images
 from detector.region.slots import Predictions
 
 
@@ -29,6 +30,7 @@ class LiteSlots(ABC):
 
     def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Detector`."""
+        check_images(images)
         predictions = self.predict(images, content=content)
         wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
         rows = tf.broadcast_to(wanted[None], [tf.shape(images)[0], tf.shape(wanted)[0]])
@@ -37,6 +39,7 @@ class LiteSlots(ABC):
 
     def detect(self, images: tf.Tensor, options: DecodeConfig, content: Any = None) -> Detections:
         """See `Detector`."""
+        check_images(images)
         return decode_detections(self.predict(images, content=content), options)
 
     def losses(self, batch: Any, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:

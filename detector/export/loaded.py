@@ -14,11 +14,9 @@ import tensorflow as tf
 
 from detector.api import Detections
 from detector.config import DecodeConfig
-from detector.content import content_of
+from detector.content import content_of, cut_to_picture
 from detector.export.compare import Finder, Found
 from detector.export.images import Fit, draw
-from detector.export.serving import restore
-from detector.tree_softmax import TreeTables
 
 
 class LoadedModel:
@@ -52,7 +50,7 @@ class LoadedModel:
         return Found(found["boxes"][:count], found["nodes"][:count], found["scores"][:count])
 
 
-def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeConfig, tables: TreeTables) -> Finder:
+def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeConfig) -> Finder:
     """A function from an encoded image to its detections on the stored image, with a `Detector` on the canvas.
 
     Args:
@@ -60,14 +58,13 @@ def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeC
         canvas: (height, width) of its input.
         fit: how images are laid on it.
         options: of the walk and of suppression.
-        tables: of the tree.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def find(encoded: tf.Tensor) -> Detections:
         image, placement = draw(encoded, canvas, fit)
         found = detector.detect(image[None], options, content_of(placement[None]))
-        return restore(found, placement[None], options, tables)
+        return cut_to_picture(found, placement[None])
 
     def finder(encoded: bytes) -> Found:
         boxes, nodes, scores, mask = (np.asarray(part[0]) for part in find(tf.constant(encoded)))

@@ -1,8 +1,8 @@
 """A detector with everything around it as one graph: encoded images in; boxes, names and paths out.
 
 The graph takes the steps of `wordtree detect` in their order: decode, letterbox, network, walk and suppression,
-boxes back to the image as it is stored, and suppression once more, since boxes that reached into the letterbox's bands
-were clipped and may now be one. What was decided at export (thresholds, the walk) is part of the graph.
+boxes back to the image as it is stored, cut to it. What was decided at export (thresholds, the walk) is part of the
+graph.
 
 Shape shorthand: B images, H x W canvas, K detections, L nodes, S slots, N nodes of the tree.
 """
@@ -17,14 +17,11 @@ from typing import Any
 import tensorflow as tf
 
 from detector.api import Detections
-from detector.config import DecodeConfig
-from detector.content import content_of
-from detector.decode.tables import walk_tables
+from detector.content import content_of, cut_to_picture
 from detector.export.images import draw
 from detector.export.served import ServedModel
-from detector.nms import suppress
 from detector.region.slots import Predictions
-from detector.tree_softmax import TreeTables, path_log_prob
+from detector.tree_softmax import path_log_prob
 
 
 class ServedDetector(ServedModel):
@@ -57,7 +54,7 @@ class ServedDetector(ServedModel):
         )
         canvases = tf.ensure_shape(canvases, [None, *self._canvas, 3])
         found = self._trained.detect(canvases, self._options, content_of(placement))
-        return self._named(restore(found, placement, self._options, self._tables))
+        return self._named(cut_to_picture(found, placement))
 
     def _pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._named(self._trained.detect(pixels, self._options))
@@ -84,27 +81,3 @@ class ServedDetector(ServedModel):
             "count": tf.reduce_sum(tf.cast(mask, tf.int32), axis=1),
             **words,
         }
-
-
-def restore(found: Detections, placement: tf.Tensor, options: DecodeConfig, tables: TreeTables) -> Detections:
-    """Detections on the canvas back on the stored image, clipped to it, and suppressed once more.
-
-    Args:
-        found: best first.
-        placement: f64[B, 4] of each image.
-        options: their suppression.
-        tables: of the tree.
-    """
-    scale, shift = placement[:, None, 0:2], placement[:, None, 2:4]
-    boxes, zero = tf.cast(found.boxes, tf.float64), tf.constant(0.0, tf.float64)
-    boxes = (boxes - tf.concat([shift, shift], axis=2)) / tf.concat([scale, scale], axis=2)
-    return suppress(
-        tf.cast(tf.clip_by_value(boxes, zero, zero + 1), tf.float32),
-        found.nodes,
-        tf.where(found.mask, found.scores, -1.0),
-        threshold=-0.5,
-        iou_threshold=options.iou_threshold,
-        limit=options.limit,
-        suppression=options.suppression,
-        tables=walk_tables(tables),
-    )

@@ -3,7 +3,7 @@
 Two laws: "plain" as in our own training (pixel centres at i + 0.5), "darknet" as in darknet's letterbox, whose drawn
 image has whole pixels, which is resized corner to corner and so gives published weights the pixels they know. Both draw
 it as large as the canvas allows. A number instead is the plain law where the image's shorter side gets at most so many
-pixels (model.shorter_side).
+pixels (model.shorter_side). "stretched" is darknet's resize over the whole canvas, as its program of 2017 did it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from detector.augment import Placement, darknet_letterbox, letterbox, place_image
+from detector.augment import Placement, darknet_letterbox, letterbox, place_image, resize_darknet
 from detector.augment.darknet import darknet_letterbox_size
 from detector.config import ModelConfig
 
-Fit = Literal["plain", "darknet"] | int
+Fit = Literal["plain", "darknet", "stretched"] | int
 
 
 def fit_of(model: ModelConfig) -> Fit:
     """How a network wants its images: one with a .cfg as darknet shows them."""
-    return "darknet" if model.cfg else model.shorter_side or "plain"
+    if model.cfg:
+        return "stretched" if model.stretched else "darknet"
+    return model.shorter_side or "plain"
 
 
 def placement(height: int, width: int, canvas: tuple[int, int], fit: Fit) -> Placement:
@@ -32,6 +34,8 @@ def placement(height: int, width: int, canvas: tuple[int, int], fit: Fit) -> Pla
     "darknet" follows `correct_region_boxes`: the longer side fills the canvas, the other is cut to whole pixels, and
     the margin on either side is half of what is left, also where that is no whole number.
     """
+    if fit == "stretched":
+        return Placement(1.0, 1.0, 0.0, 0.0, False)
     if fit != "darknet":
         return letterbox(height, width, canvas, 0 if fit == "plain" else fit)
     tall, wide = canvas
@@ -43,6 +47,8 @@ def draw(image: NDArray[np.uint8], canvas: tuple[int, int], fit: Fit) -> NDArray
     """An image u8[h, w, 3] on its canvas: f32[H, W, 3] in [0, 1]."""
     if fit == "darknet":
         return np.asarray(darknet_letterbox(image.astype(np.float32) / 255.0, canvas), np.float32)
+    if fit == "stretched":
+        return np.asarray(resize_darknet(image.astype(np.float32) / 255.0, *canvas), np.float32)
     place = placement(image.shape[0], image.shape[1], canvas, fit)
     with tf.device("/CPU:0"):
         drawn = place_image(tf.constant(image), tf.constant(np.array(place, np.float32)), canvas)

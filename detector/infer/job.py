@@ -11,7 +11,7 @@ from typing import Any
 from detector.config import DecodeConfig
 from detector.infer.films import require_films
 from detector.infer.outputs import Writer
-from detector.infer.predictor import Predictor
+from detector.infer.predictor import ClassPredictor, Predictor
 from detector.infer.reading import batches, read_sights
 from detector.infer.sources import Unreadable, is_film
 from detector.infer.words import progress
@@ -34,7 +34,7 @@ def detect(
     every: int = 1,
     log: Log = print,
 ) -> dict[str, Any]:
-    """Detect on `paths` and write `out`; returns what detections.json holds.
+    """Detect on `paths` and write `out`; returns what detections.json holds. A classifier names whole images.
 
     Law: images in = entries written + unreadable; a frame of a film counts as an image.
 
@@ -53,17 +53,19 @@ def detect(
     Raises:
         OutputError: if `out` exists and `force` is not set.
         InputError: if no image at all could be read.
-        ConfigError: if the options make no sense, the run is a classifier, or there are films and no PyAV.
+        ConfigError: if the options make no sense, COCO results are asked of a classifier, or there are films and no
+            PyAV.
     """
-    if hasattr(run.detector, "classify"):
+    classifier = hasattr(run.detector, "classify")
+    if classifier and "coco" in formats:
         raise ConfigError(
-            f"{run.path} is a classifier of whole images and finds no boxes; train a detector with --init"
+            f"--format coco: {run.path} is a classifier of whole images and finds no boxes; expected json"
         )
     films = any(map(is_film, paths))
     if films:
         require_films()
     total = None if films else len(paths)
-    predictor = Predictor(run, options)
+    predictor = ClassPredictor(run, options) if classifier else Predictor(run, options)
     writer = Writer(out, run.tree, formats, categories=categories, force=force)
     unreadable: list[Unreadable] = []
     began = last = time.monotonic()
@@ -96,6 +98,7 @@ def detect(
                 "tree_digest": run.tree.digest(),
                 "threshold": options.threshold,
                 "walk_threshold": options.walk_threshold,
+                "fit": predictor.fit,
                 "options": {**dataclasses.asdict(options), "nodes": list(options.nodes)},
                 **({"proposals": run.detector.proposals} if hasattr(run.detector, "proposals") else {}),
             },

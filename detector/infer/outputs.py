@@ -1,6 +1,6 @@
 """What `wordtree detect` writes, whole or not at all.
 
-OUT/detections.json    one entry per image; boxes are `rel_yxyx` of the stored pixels
+OUT/detections.json    one entry per image; boxes are `rel_yxyx` of the stored pixels; `classes` of whole images
 OUT/results.json       the same as COCO results: a list of image_id, category_id, bbox [x, y, w, h] in pixels, score
 OUT/pictures/*.png     the images with boxes and paths drawn
 """
@@ -73,38 +73,44 @@ class Writer:
     def add(self, sight: Sight, found: Found) -> None:
         """One image, or one frame."""
         image = sight.image
-        rows = [self._row(*part) for part in zip(*found, strict=True)]
+        names = [self._name(node, score) for node, score in zip(found.nodes, found.scores, strict=True)]
+        whole = found.boxes is None
+        boxes = [] if found.boxes is None else [[round(float(v), 6) for v in box] for box in found.boxes]
+        rows = [] if whole else [{"box": box, **name} for box, name in zip(boxes, names, strict=True)]
         entry: dict[str, Any] = {"image": sight.path}
         if sight.frame is not None:
             entry |= {"frame": sight.frame, "seconds": None if sight.seconds is None else round(sight.seconds, 3)}
         entry |= {"height": image.height, "width": image.width, "detections": rows}
+        if whole:
+            entry["classes"] = names
         if "pictures" in self.formats:
             name = stem(sight.path) if sight.frame is None else f"{stem(sight.path)}-{sight.frame:06d}"
             entry["picture"] = f"{PICTURES}/{_unique(name, self.names)}.png"
-            boxes = [
+            shown = [{"box": (0, 0, 1, 1), **names[0]}] if whole and names else rows
+            frames = [
                 DrawnBox(box=Box(*row["box"]), caption=f"{row['path']} {row['score']:.2f}", colour_key=row["wnid"])
-                for row in rows
+                for row in shown
             ]
             least_side = min(LEAST_SIDE, min(image.size) * max(1, LONGEST_SIDE // max(image.size)))
             with self._writing():
-                drawn = draw_detections(image, boxes, least_side=least_side)
+                drawn = draw_detections(image, frames, least_side=least_side)
                 drawn.save(self.partial / entry["picture"], compress_level=1)  # a third of the time, 1/8 larger
         self.entries.append(entry)
         if "coco" in self.formats:
             self._add_results(sight, found)
 
-    def _row(self, box: Any, node: Any, score: Any) -> dict[str, Any]:
+    def _name(self, node: Any, score: Any) -> dict[str, Any]:
         return {
-            "box": [round(float(v), 5) for v in box],
             "wnid": self.tree.names[node],
             "label": self.tree.display_names[node],
             "path": self.tree.describe_path(int(node)),
-            "score": round(float(score), 4),
+            "score": round(float(score), 6),
         }
 
     def _add_results(self, sight: Sight, found: Found) -> None:
         number = image_id(stem(sight.path), sight.path, sight.frame)
-        for box, node, score in zip(*found, strict=True):
+        assert found.boxes is not None  # a classifier has no COCO results
+        for box, node, score in zip(found.boxes, found.nodes, found.scores, strict=True):
             category = self.category[node]
             if category is None:
                 self.without_category += 1

@@ -43,9 +43,9 @@ def lines_for_people(result: dict[str, Any], out: Path | str) -> list[str]:
     """What `wordtree detect` prints: the first images, those with objects before the others, and the totals."""
     entries = result["images"]
     lines = []
-    shown = sorted(entries, key=lambda entry: not entry["detections"])[:IMAGES_PRINTED]
+    shown = sorted(entries, key=lambda entry: not _rows(entry))[:IMAGES_PRINTED]
     for entry in shown:
-        found = sorted(entry["detections"], key=lambda row: -row["score"])
+        found = sorted(_rows(entry), key=lambda row: -row["score"])
         what = f"{len(found)} found" if found else f"nothing above {result['threshold']}"
         lines.append(f"{name_of(entry)}: {what}")
         lines.extend(f"  {row['score']:.2f}  {row['path']}" for row in found[:BOXES_PRINTED])
@@ -54,8 +54,14 @@ def lines_for_people(result: dict[str, Any], out: Path | str) -> list[str]:
     rest = len(entries) - len(shown)
     if rest:
         lines.append(f"… and {rest} more {'image' if rest == 1 else 'images'} in {out}")
-    objects = sum(len(entry["detections"]) for entry in entries)
-    images = sum(bool(entry["detections"]) for entry in entries)
+    objects = sum(len(_rows(entry)) for entry in entries)
+    images = sum(bool(_rows(entry)) for entry in entries)
     few = "; lower --threshold to see more" if 2 * images < len(entries) and result["threshold"] > 0 else ""
     of = f"{len(entries)} {'image' if len(entries) == 1 else 'images'}"
-    return [*lines, f"{objects} {'object' if objects == 1 else 'objects'} in {images} of {of}{few}"]
+    what = "name" if any("classes" in entry for entry in entries) else "object"
+    return [*lines, f"{objects} {what}{'' if objects == 1 else 's'} in {images} of {of}{few}"]
+
+
+def _rows(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The classes of a whole image, or what was found on it."""
+    return entry.get("classes", entry["detections"])

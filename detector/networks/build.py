@@ -15,10 +15,12 @@ import keras
 from detector.config import ModelConfig
 from detector.darknet.normalisation import DarknetNormalization
 from detector.networks.applications import BACKBONES, backbone_maps
+from detector.networks.branches import ChannelPart, Unread
 from detector.networks.layers import AvgPool, Conv, Dropout, Layer, Layers, MaxPool, Reorg, Route
 from detector.networks.pooling import DarknetMaxPool
 from detector.networks.published import STAGES, layers_of, neck_layers, strides
 from detector.networks.reorg import DarknetReorg
+from detector.networks.shapes import trace_layers, unread
 from schemas.errors import ConfigError
 from wordtree.suggestions import did_you_mean
 
@@ -37,7 +39,10 @@ def build_features(images: keras.KerasTensor, config: ModelConfig) -> keras.Kera
     """
     check_network(config)
     if config.cfg or config.network in STAGES:
-        return build_layers(layers_of(config), images, config)[-1]
+        layers = layers_of(config)
+        outputs = build_layers(layers, images, config)
+        nowhere = [outputs[index] for index in unread(layers)]
+        return Unread(name="unread")([outputs[-1], *nowhere]) if nowhere else outputs[-1]
     finer, last, tensors = backbone_maps(images, config)
     neck = neck_layers(config, start=len(tensors), finer=finer, last=last)
     return build_layers(neck, images, config, earlier=tensors)[-1]
@@ -66,7 +71,7 @@ def build_layers(
             outputs.append(_convolution(x, layer, f"{conv:02d}", config))
             conv += 1
         elif isinstance(layer, Route):
-            chosen = [outputs[number] for number in layer.layers]
+            chosen = [_part(outputs[number], layer, f"part_{index:02d}_{k}") for k, number in enumerate(layer.layers)]
             outputs.append(
                 chosen[0] if len(chosen) == 1 else keras.layers.Concatenate(name=f"route_{index:02d}")(chosen)
             )
@@ -100,11 +105,16 @@ def output_stride(config: ModelConfig) -> int:
 def grid_of(config: ModelConfig, canvas: tuple[int, int] | None = None) -> tuple[int, int]:
     """(rows, columns) of cells for a canvas of (height, width) pixels, by default the configuration's.
 
+    A .cfg has the cells that its layers give, whatever its input; other networks have whole strides.
+
     Raises:
-        ConfigError: if a side is no multiple of the output stride.
+        ConfigError: if a side is no multiple of the output stride of a network without a .cfg.
+        FormatError: if the layers of the .cfg cannot work on such a canvas.
     """
-    stride = output_stride(config)
     sides = canvas or config.canvas
+    if config.cfg:
+        return trace_layers(layers_of(config), (*sides, 3))[-1].output[:2]
+    stride = output_stride(config)
     for key, side in zip(("model.input_height", "model.input_size"), sides, strict=True):
         if side % stride:
             key = "model.input_size" if canvas is None and not config.input_height else key
@@ -112,17 +122,25 @@ def grid_of(config: ModelConfig, canvas: tuple[int, int] | None = None) -> tuple
     return sides[0] // stride, sides[1] // stride
 
 
+def _part(map_: Any, route: Route, name: str) -> Any:
+    """The group of channels that a route takes of a map."""
+    if route.groups == 1:
+        return map_
+    count = map_.shape[-1] // route.groups
+    return ChannelPart(route.group * count, count, name=name)(map_)
+
+
 def _convolution(x: Any, layer: Conv, number: str, config: ModelConfig) -> Any:
     """Convolution, batch normalisation or bias, activation."""
-    pad = layer.size // 2 if layer.pad is None else layer.pad
-    same = layer.stride == 1 and layer.size % 2 == 1 and pad == layer.size // 2
-    if pad and not same:
-        x = keras.layers.ZeroPadding2D(pad, name=f"pad{number}")(x)
+    same = layer.steps == (1, 1) and layer.size % 2 == 1 and layer.border == layer.size // 2
+    if layer.border and not same:
+        x = keras.layers.ZeroPadding2D(layer.border, name=f"pad{number}")(x)
     x = keras.layers.Conv2D(
         layer.filters,
         layer.size,
-        layer.stride,
+        layer.steps,
         padding="same" if same else "valid",
+        dilation_rate=layer.dilation,
         use_bias=not layer.batch_norm,
         kernel_initializer="he_normal",
         name=f"conv{number}",
@@ -145,14 +163,13 @@ def _convolution(x: Any, layer: Conv, number: str, config: ModelConfig) -> Any:
 def _plain(layer: Layer, index: int) -> keras.layers.Layer:
     """The Keras layer of what has no weights."""
     if isinstance(layer, MaxPool):
-        padding = layer.size - 1 if layer.padding is None else layer.padding
-        if layer.size == 2 and layer.stride in (1, 2) and padding == 1:  # where "same" is darknet's padding
+        if layer.size == 2 and layer.border == 1 and layer.steps in ((1, 1), (2, 2)):  # where "same" is darknet's
             return keras.layers.MaxPooling2D(2, layer.stride, padding="same", name=f"pool_{index:02d}")
-        return DarknetMaxPool(layer.size, layer.stride, padding, name=f"pool_{index:02d}")
+        return DarknetMaxPool(layer.size, layer.steps, layer.border, name=f"pool_{index:02d}")
     if isinstance(layer, Reorg):
         return DarknetReorg(layer.stride, name=f"reorg_{index:02d}")
     if isinstance(layer, AvgPool):  # its means are logits or go into them: never rounded to 16 bits
-        return keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"mean_{index:02d}")
+        return keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name=f"mean_{index:02d}")
     if isinstance(layer, Dropout):
         return keras.layers.Dropout(layer.probability, name=f"dropout_{index:02d}")
     raise TypeError(f"layer {index} is {layer!r}: not of detector.networks.layers")

@@ -19,6 +19,8 @@ class Conv(NamedTuple):
         pad: pixels of zeros on each side; None: size // 2.
         batch_norm: whether it is normalised.
         activation: "leaky" (slope 0.1), "linear", "relu" or "logistic".
+        stride_x: step along a row, where it is another; `stride` is then the one from row to row.
+        dilation: pixels between what the kernel reads; above 1 the map keeps its size.
     """
 
     filters: int
@@ -27,20 +29,51 @@ class Conv(NamedTuple):
     pad: int | None = None
     batch_norm: bool = True
     activation: str = "leaky"
+    stride_x: int | None = None
+    dilation: int = 1
+
+    @property
+    def border(self) -> int:
+        """Pixels of zeros on each side, undilated."""
+        return self.size // 2 if self.pad is None else self.pad
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """From row to row, and along a row."""
+        return self.stride, self.stride if self.stride_x is None else self.stride_x
 
 
 class MaxPool(NamedTuple):
-    """Maximum over windows; `padding` rows and columns in all, the odd one at the right and below (darknet)."""
+    """Maximum over windows; `padding` rows and columns in all, the odd one at the right and below (darknet).
+
+    `stride_x` is the step along a row where it is another than `stride`.
+    """
 
     size: int
     stride: int
     padding: int | None = None  # None: size - 1
+    stride_x: int | None = None
+
+    @property
+    def border(self) -> int:
+        """Rows, and columns, added in all."""
+        return self.size - 1 if self.padding is None else self.padding
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """From row to row, and along a row."""
+        return self.stride, self.stride if self.stride_x is None else self.stride_x
 
 
 class Route(NamedTuple):
-    """The outputs of earlier layers, one after another along the channels; indices count from 0."""
+    """The outputs of earlier layers, one after another along the channels; indices count from 0.
+
+    Of each of them the part `group` of `groups` equal parts of its channels.
+    """
 
     layers: tuple[int, ...]
+    groups: int = 1
+    group: int = 0
 
 
 class Reorg(NamedTuple):

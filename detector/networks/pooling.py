@@ -1,7 +1,7 @@
 """Max-pooling with darknet's padding: `padding` rows and columns in all, the smaller half above and to the left.
 
-The map grows to (H + padding - size) // stride + 1. TensorFlow's "same" puts the odd pixel elsewhere for sizes above
-2 when the stride is above 1.
+How many windows that makes: `detector.networks.shapes.cells`. TensorFlow's "same" puts the odd pixel elsewhere for
+sizes above 2 when the stride is above 1.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from detector.networks.shapes import cells
+
 
 @keras.saving.register_keras_serializable("wordtree")
 class DarknetMaxPool(keras.layers.Layer):
@@ -18,14 +20,15 @@ class DarknetMaxPool(keras.layers.Layer):
 
     Args:
         size: of the window.
-        stride: step.
+        stride: step, or steps from row to row and along a row.
         padding: rows, and columns, added in all.
         **options: of every Keras layer.
     """
 
-    def __init__(self, size: int, stride: int, padding: int, **options: Any) -> None:
+    def __init__(self, size: int, stride: int | tuple[int, int], padding: int, **options: Any) -> None:
         super().__init__(**options)
-        self.size, self.stride, self.padding = size, stride, padding
+        self.size, self.padding = size, padding
+        self.stride = (stride, stride) if isinstance(stride, int) else (int(stride[0]), int(stride[1]))
 
     def call(self, inputs: Any) -> Any:
         """Maxima; the padding never wins."""
@@ -36,10 +39,9 @@ class DarknetMaxPool(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """[B, H', W', C]."""
         batch, height, width, channels = input_shape
-        return (batch, self._cells(height), self._cells(width), channels)
-
-    def _cells(self, side: int | None) -> int | None:
-        return None if side is None else (side + self.padding - self.size) // self.stride + 1
+        sides = zip((height, width), self.stride, strict=True)
+        found = [None if side is None else cells(side, self.size, step, self.padding) for side, step in sides]
+        return (batch, *found, channels)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""

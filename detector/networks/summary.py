@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from detector.config import ModelConfig
-from detector.networks.layers import AvgPool, Conv, Layer, Layers, MaxPool, Reorg, Route
+from detector.networks.layers import AvgPool, Conv, Dropout, Layer, Layers, MaxPool, Reorg, Route
 from detector.networks.published import STAGES, layers_of
+from detector.networks.shapes import trace_layers
 
 BOX_ENTRIES = 5  # x, y, w, h, objectness
 
@@ -45,39 +46,15 @@ def summarise(config: ModelConfig, num_nodes: int, canvas: tuple[int, int] | Non
     """
     sides = canvas or config.canvas
     if config.cfg or config.network in STAGES:
-        rows = trace_layers(layers_of(config), (*sides, 3))
+        rows = _rows(layers_of(config), (*sides, 3))
     else:
         rows = _keras_rows(config, sides)
     if config.architecture == "classifier":
         head: Layers = (Conv(num_nodes, 1, batch_norm=False, activation="linear"), AvgPool())
-        return rows + trace_layers(head, rows[-1].output, names="classes")
+        return rows + _rows(head, rows[-1].output, "classes")
     filters = (len(config.anchors) or config.num_anchors) * (BOX_ENTRIES + num_nodes)
     head = (Conv(filters, 1, batch_norm=False, activation="linear"),)
-    return rows + trace_layers(head, rows[-1].output, names="region")
-
-
-def trace_layers(layers: Layers, image: tuple[int, int, int], names: str = "") -> list[Row]:
-    """A row for each layer of a list.
-
-    Args:
-        layers: the first reads the image.
-        image: (height, width, channels).
-        names: of the convolutions, where they are not numbered.
-    """
-    rows: list[Row] = []
-    convolutions = 0
-    for index, layer in enumerate(layers):
-        before = rows[-1].output if rows else image
-        if isinstance(layer, Conv):
-            convolutions += 1
-            rows.append(_convolution(layer, before, names or f"conv{convolutions:02d}"))
-        elif isinstance(layer, Route):
-            read = [rows[number].output for number in layer.layers]
-            output = (*read[0][:2], sum(channels for *_, channels in read))
-            rows.append(Row(f"route_{index:02d}", f"of {', '.join(map(str, layer.layers))}", output))
-        else:
-            rows.append(_plain(layer, before, index))
-    return rows
+    return rows + _rows(head, rows[-1].output, "region")
 
 
 def parameters(rows: Iterable[Row]) -> int:
@@ -102,31 +79,31 @@ def format_summary(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _convolution(layer: Conv, before: tuple[int, int, int], name: str) -> Row:
-    """Rounded down as darknet does: (n + 2 pad - size) / stride + 1."""
-    height, width, channels = before
-    pad = layer.size // 2 if layer.pad is None else layer.pad
-    height, width = ((side + 2 * pad - layer.size) // layer.stride + 1 for side in (height, width))
-    kernel = layer.size * layer.size * channels * layer.filters
-    numbers = kernel + layer.filters * (4 if layer.batch_norm else 1)
-    step = f" / {layer.stride}" if layer.stride > 1 else ""
-    kind = f"{layer.size} x {layer.size}{step} {layer.activation}{'' if layer.batch_norm else ', bias'}"
-    return Row(name, kind, (height, width, layer.filters), numbers, kernel * height * width)
+def _rows(layers: Layers, image: tuple[int, int, int], names: str = "") -> list[Row]:
+    """A row for each layer of a list that reads an image, or a map; `names` of convolutions that are not numbered."""
+    return [
+        Row(names or shape.conv.name, _words(shape.layer), shape.output, shape.conv.numbers, shape.multiply_adds)
+        if shape.conv
+        else Row(f"{_KINDS[type(shape.layer)]}_{index:02d}", _words(shape.layer), shape.output)
+        for index, shape in enumerate(trace_layers(layers, image))
+    ]
 
 
-def _plain(layer: Layer, before: tuple[int, int, int], index: int) -> Row:
-    """What has no weights."""
-    height, width, channels = before
+_KINDS = {MaxPool: "pool", Route: "route", Reorg: "reorg", AvgPool: "mean", Dropout: "dropout"}
+
+
+def _words(layer: Layer) -> str:
+    """What a layer does."""
+    if isinstance(layer, Conv):
+        step = f" / {layer.stride}" if layer.stride > 1 else ""
+        return f"{layer.size} x {layer.size}{step} {layer.activation}{'' if layer.batch_norm else ', bias'}"
     if isinstance(layer, MaxPool):
-        padding = layer.size - 1 if layer.padding is None else layer.padding
-        height, width = ((side + padding - layer.size) // layer.stride + 1 for side in (height, width))
-        return Row(f"pool_{index:02d}", f"{layer.size} x {layer.size} / {layer.stride}", (height, width, channels))
+        return f"{layer.size} x {layer.size} / {layer.stride}"
     if isinstance(layer, Reorg):
-        s = layer.stride
-        return Row(f"reorg_{index:02d}", f"/ {s}", (height // s, width // s, channels * s * s))
-    if isinstance(layer, AvgPool):
-        return Row(f"mean_{index:02d}", "of all places", (1, 1, channels))
-    return Row(f"dropout_{index:02d}", "in training", before)
+        return f"/ {layer.stride}"
+    if isinstance(layer, Route):
+        return f"of {', '.join(map(str, layer.layers))}"
+    return "of all places" if isinstance(layer, AvgPool) else "in training"
 
 
 def _keras_rows(config: ModelConfig, canvas: tuple[int, int]) -> list[Row]:

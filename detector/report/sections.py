@@ -327,6 +327,7 @@ def configuration_html(inputs: Inputs) -> str:
     if isinstance(inputs.config, Missing):
         return inputs.config.html()
     text = json.dumps(inputs.config, indent=2, ensure_ascii=False)
+    text = text.encode(errors="backslashreplace").decode()  # a .cfg may hold bytes that are no UTF-8
     return f"<details><summary>config.json, every value resolved</summary><pre>{escape(text)}</pre></details>"
 
 

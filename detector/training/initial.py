@@ -109,6 +109,24 @@ def initialise(detector: Any, source: str, *, allow_partial: bool, log: Log) -> 
     return restored
 
 
+def keep_origin(restored: Restored, source: str, out: Path) -> None:
+    """Let the images that darknet's file says were seen count on, where the network's body was taken whole.
+
+    Args:
+        restored: what became of its variables.
+        source: as the user gave it.
+        out: directory of the new run.
+
+    Raises:
+        FormatError: if what is kept of the file cannot be read.
+    """
+    if restored.body_gaps() or is_keras_file(source):
+        return
+    from detector.darknet.run import carry_header
+
+    carry_header(source, out)
+
+
 def refuse_gaps(restored: Restored, source: str, allow_partial: bool, hint: Callable[[], str] = str) -> None:
     """Refuse a body with gaps.
 

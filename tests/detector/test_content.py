@@ -22,8 +22,7 @@ from detector.export.serving import ServedDetector  # noqa: E402
 from detector.infer.canvas import draw, fit_of, placement  # noqa: E402
 from detector.infer.predictor import Predictor  # noqa: E402
 from detector.infer.reading import Sight  # noqa: E402
-from detector.scoring import Scorer, canvas  # noqa: E402
-from detector.tree_softmax import tree_tables  # noqa: E402
+from detector.scoring import Scorer, _Rows, canvas  # noqa: E402
 from detector.two_stage.grid_anchors import grid_anchors  # noqa: E402
 from detector.two_stage.proposals import LEAST_SIDE, propose  # noqa: E402
 from schemas.boxes import pairwise_iou  # noqa: E402
@@ -86,6 +85,7 @@ def test_without_a_limit_nothing_changes():
     assert fit_of(ModelConfig()) == "plain"
     assert fit_of(ModelConfig(shorter_side=600)) == 600
     assert fit_of(ModelConfig(cfg="[net]")) == "darknet"
+    assert fit_of(ModelConfig(cfg="[net]", stretched=True)) == "stretched"
 
 
 def test_drawn_pixels_have_that_size_wherever_they_are_drawn():
@@ -220,7 +220,27 @@ def test_evaluation_says_where_the_picture_lies():
     np.testing.assert_allclose(out["best_boxes"], np.tile([0, 0, 1, 1], (4, 2, 1)), atol=1e-6)
 
 
-@pytest.mark.parametrize("fit", ["darknet", 20])
+def test_evaluation_suppresses_whole_boxes_and_counts_none_in_the_padding():
+    """On a canvas of 64 x 64 a photo of 64 x 32: of the boxes the second would be the first, were both cut before."""
+    given = [[0.3, 0.0, 0.8, 0.5], [0.3, -2.0, 0.8, 0.5], [0.0, 0.0, 0.2, 1.0], [0.3, 0.02, 0.8, 0.5]]
+    scores = tf.constant([[[0.9], [0.8], [0.7], [0.6]]])
+    detector = SimpleNamespace(overlap=0.45, score_nodes=lambda *_: (tf.constant([given], tf.float32), scores))
+    out = Scorer(detector, (1,), (), False)(
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.array([letterbox(32, 64, (64, 64))[:4]], np.float32),
+        np.zeros((1, 0, 4), np.float32),
+        np.zeros(1, np.int32),
+    )
+    assert out["valid"].tolist() == out["proposals_valid"].tolist() == [3]
+    rows = _Rows()
+    record = SimpleNamespace(width=64, height=32)
+    rows.add(0, record, out["boxes"][0, :3], out["classes"][0, :3], out["scores"][0, :3])
+    found = rows.columns()
+    np.testing.assert_allclose(found.score, [0.9, 0.8])
+    np.testing.assert_allclose(found.box, [[0, 3.2, 32, 32]] * 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("fit", ["darknet", "stretched", 20])
 def test_an_export_says_where_the_picture_lies(fit):
     trained = SimpleNamespace(model=SimpleNamespace(weights=[]), detect=whole_picture)
     served = ServedDetector(trained, TREE, DecodeConfig(limit=3), (32, 64), fit)
@@ -232,7 +252,7 @@ def test_an_export_says_where_the_picture_lies(fit):
     found = served.serve_images(tf.constant(files))
     assert found["count"].numpy().tolist() == [1] * 4
     np.testing.assert_allclose(found["boxes"][:, 0], [[0, 0, 1, 1]] * 4, atol=1e-6)
-    finder = finder_of(trained, (32, 64), fit, DecodeConfig(), tree_tables(TREE))
+    finder = finder_of(trained, (32, 64), fit, DecodeConfig())
     np.testing.assert_allclose(finder(files[0]).boxes, [[0, 0, 1, 1]], atol=1e-6)
 
 

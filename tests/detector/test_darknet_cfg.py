@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig, experiment_from_json
 from detector.darknet.cfg import parse_cfg
 from detector.darknet.cfg_text import cfg_text
 from detector.darknet.experiment import MULTI_SCALE, cfg_from_experiment, experiment_from_cfg
+from detector.darknet.sections import read_cfg_text
 from detector.darknet.settings import NetSettings, RegionSettings, SoftmaxSettings
 from detector.darknet.shapes import conv_shapes, grid, parameter_count, trace
+from detector.limits import check_experiment
 from detector.networks.layers import AvgPool, Conv, Dropout, MaxPool, Reorg, Route
 from schemas.errors import FormatError
+from wordtree.files import write_text_file
 
 NET = "[net]\nwidth=32\nheight=64\n"
 CONV = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
@@ -110,12 +113,6 @@ WRONG = {
     "[net\n": "line 1: found '[net'; expected a section",
     "[net]\nwidth\n": "line 2: found 'width'; expected [section] or key=value",
     "[net]\nheight=3\n": "line 1: [net] has no width; expected the size of the input",
-    NET + "batch=many\n": "line 4: [net] batch=many; expected a whole number, 1 or more",
-    NET + "momentum=1.5\n": "line 4: [net] momentum=1.5; expected a number from 0 to 1",
-    NET + "learning_rate=fast\n": "line 4: [net] learning_rate=fast; expected a number",
-    NET + "policy=cosine\n": "line 4: [net] policy=cosine; expected one of constant, steps",
-    NET + "policy=steps\nsteps=1,2\nscales=.1\n": "line 5: [net] steps=1,2; expected as many steps as scales; found 2",
-    NET + "adam=1\n": "line 4: [net] adam=1; expected 0: the update here is momentum SGD",
     NET + "[lstm]\n": "line 4: [lstm] is no section that is known",
     NET + "[crop]\nflip=1\n": "line 4: [crop] is not built here: cropping is done by the input pipeline",
     NET + "[yolo]\n": "line 4: [yolo] is not built here: that is the head of YOLOv3",
@@ -140,8 +137,159 @@ WRONG = {
     NET + CONV + "[softmax]\n": "line 10: [softmax] has no [avgpool] before its softmax",
     NET + CONV + LAST + "[avgpool]\n[softmax]\ngroups=2\n": "line 16: [softmax] groups=2; expected 1",
     NET + CONV + "[cost]\n": "line 10: [cost] stands without a [softmax]",
-    NET + CONV + LAST + "[avgpool]\n[softmax]\n[cost]\ntype=L1\n": "line 17: [cost] type=L1; expected sse or masked",
 }
+
+
+# What changes the output of a layer, or which numbers the .weights file holds: never a note alone.
+UNBUILT = [
+    *(CONV + key for key in ("groups=2", "flipped=1", "xnor=1", "binary=1", "bin_output=1", "antialiasing=1")),
+    *(CONV + key for key in ("share_index=-1", "cbn=1", "sway=1", "rotate=1", "stretch=1", "stretch_sway=1")),
+    *(CONV + key for key in ("coordconv=1", "dontload=1", "dontloadscales=1", "numload=4", "stride_x=0")),
+    *(CONV.replace("pad=1", "padding=0") + key for key in ("dilation=2",)),
+    *(CONV.replace("size=3", "size=2") + key for key in ("dilation=2",)),
+    *(CONV + key for key in ("stride=2\ndilation=2", "stride_y=2\ndilation=2")),
+    *("[maxpool]\nsize=2\nstride=2\n" + key for key in ("maxpool_depth=1", "antialiasing=2", "maxpool_zero_nonmax=1")),
+    *(CONV + "[reorg]\nstride=2\n" + key for key in ("reverse=1", "flatten=1", "extra=1")),
+    CONV + "[route]\nlayers=-1\ngroups=2\ngroup_id=2",
+    CONV + "[route]\nlayers=-1\ngroups=0",
+    "[Convolutional]\nfilters=1",
+    CONV.replace("leaky", "Leaky"),
+    CONV.replace("leaky", "leaky # as in the paper"),
+    "[reorg3d]\nstride=2",
+]
+
+
+@pytest.mark.parametrize("section", UNBUILT)
+def test_what_would_be_computed_otherwise_is_refused_with_its_line(section):
+    with pytest.raises(FormatError, match=r"^my\.cfg line [0-9]+: \[") as caught:
+        parse_cfg(NET + section + "\n", "my.cfg")
+    line = int(str(caught.value).split("line ")[1].split(":")[0])
+    word = str(caught.value).split("] ")[1].split(";")[0].split(" ")[0]
+    found = (NET + section + "\n").splitlines()[line - 1]
+    assert found.replace(" ", "").startswith(word.split("=")[0]) or found.startswith("[")
+
+
+def test_a_padded_head_is_refused():
+    with pytest.raises(
+        FormatError, match=r"line 15: \[region\] stands behind .* padding 1; expected .* without padding"
+    ):
+        parse_cfg(NET + CONV + LAST.replace("size=1", "size=1\npadding=1") + REGION[:-1], "my.cfg")
+
+
+# Keys that count in training alone, with values that no program of ours takes.
+TRAINING = [
+    ("net", "batch=many", "batch", 1),
+    ("net", "momentum=1.5", "momentum", 0.9),
+    ("net", "learning_rate=fast", "learning_rate", 0.001),
+    ("net", "policy=sgdr", "policy", "constant"),
+    ("net", "policy=steps\nsteps=1,2\nscales=.1", "policy", "constant"),
+    ("net", "policy=steps\nsteps=many", "steps", ()),
+    ("net", "adam=1", None, None),
+    ("net", "hue=5", "hue", 0.0),
+    ("net", "max_batches=1e9", "max_batches", 0),
+    ("net", "burn_in=-1", "burn_in", 0),
+    ("region", "jitter=1.3", "jitter", 0.2),
+    ("region", "rescore=2", "rescore", False),
+    ("region", "thresh=", "thresh", 0.5),
+    ("region", "random=often", "random", False),
+]
+
+
+@pytest.mark.parametrize(("section", "lines", "key", "value"), TRAINING, ids=[row[1] for row in TRAINING])
+def test_a_key_of_training_is_told_with_its_line_and_stops_nothing(section, lines, key, value):
+    net, region = (lines + "\n" if section == name else "" for name in ("net", "region"))
+    cfg = parse_cfg(NET + net + CONV + LAST + REGION + region, "my.cfg")
+    assert any(
+        line.startswith("line ") and line.endswith("It counts in training alone: not used") for line in cfg.warnings
+    )
+    if key:
+        assert getattr(cfg.net if section == "net" else cfg.region, key) == value
+    experiment, notes = experiment_from_cfg(NET + net + CONV + LAST + REGION + region)
+    check_experiment(experiment, "my.cfg")
+    assert notes[: len(cfg.warnings)] == list(cfg.warnings)
+
+
+def test_the_type_of_a_cost_and_the_share_of_a_dropout_stop_nothing():
+    cfg = parse_cfg(NET + CONV + "[dropout]\nprobability=1\n" + LAST + "[avgpool]\n[softmax]\n[cost]\ntype=L1\n")
+    assert cfg.softmax == SoftmaxSettings(cost="sse")
+    assert [line.split(";")[0] for line in cfg.warnings] == [
+        "line 11: [dropout] probability=1",
+        "line 19: [cost] type=L1",
+    ]
+
+
+def test_random_is_a_factor_in_some_programs():
+    assert parse_cfg(NET + CONV + LAST + REGION + "random=1.4\n").region.random is True
+
+
+def test_settings_beyond_our_limits_are_held_within_and_told():
+    text = NET + "hue=.8\nsaturation=0.001\npolicy=steps\nsteps=-9,7\nscales=.1,.1\n" + CONV + LAST + REGION
+    experiment, notes = experiment_from_cfg(text)
+    assert check_experiment(experiment, "x") == experiment
+    assert (experiment.augment.hue, experiment.augment.saturation) == (0.5, 100)
+    assert experiment.train.schedule_steps == (-1, 7)
+    assert "augment.hue is 0.8, beyond 0 to 0.5; it is held within" in notes
+
+
+def test_capitals_count_as_in_darknet_and_what_holds_is_told():
+    cfg = parse_cfg(NET + CONV.replace("activation", "Activation").replace("filters", "Filters"))
+    assert cfg.layers == (Conv(1, 3, activation="logistic"),)
+    assert cfg.warnings == (
+        "line 6: [convolutional] 'Filters' is not 'filters', and was not used, as in darknet; filters=1 holds",
+        "line 9: [convolutional] 'Activation' is not 'activation', and was not used, as in darknet; "
+        "activation=logistic holds",
+    )
+
+
+def test_steps_along_a_row_dilations_and_groups_of_channels_are_read():
+    pool = "[maxpool]\nsize=3\nstride=1\nstride_y=2\n"
+    dilated = CONV.replace("size=3", "size=3\ndilation=4")
+    route = "[route]\nlayers=-1,-2\ngroups=4\ngroup_id=3\n"
+    one = CONV.replace("size=3", "size=1\ndilation=7\nstride_x=2\nstride_y=2")
+    cfg = parse_cfg(NET + CONV + pool + dilated + dilated + route + one)
+    assert cfg.layers[1:] == (
+        MaxPool(3, 2, stride_x=1),
+        Conv(8, 3, dilation=4),
+        Conv(8, 3, dilation=4),
+        Route((3, 2), 4, 3),
+        Conv(8, 1, 2),
+    )
+    assert [row.output for row in trace(cfg)] == [
+        (64, 32, 8),
+        (32, 32, 8),
+        *[(32, 32, 8)] * 2,
+        (32, 32, 4),
+        (16, 16, 8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "stretched"), [("", None, False), ("letter_box=1", True, False), ("letter_box=0", False, True)]
+)
+def test_photos_are_stretched_where_the_file_says_so(line, said, stretched):
+    text = f"{NET}{line}\n{CONV}{LAST}{REGION}"
+    cfg = parse_cfg(text)
+    assert (cfg.net.letter_box, cfg.warnings) == (said, ())
+    experiment, _ = experiment_from_cfg(text)
+    assert experiment.model.stretched is stretched
+    longer = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, steps=9))
+    assert parse_cfg(cfg_from_experiment(longer, 2)).net.letter_box is said
+
+
+def test_comments_may_be_in_any_encoding_and_come_back_as_they_were(tmp_path):
+    data = (NET + CONV + LAST + REGION).encode() + "# 大小\n".encode("gbk") + b"# taille r\xe9duite\n"
+    (tmp_path / "n.cfg").write_bytes(data)
+    text = read_cfg_text(tmp_path / "n.cfg")
+    experiment, _ = experiment_from_cfg(text)
+    again = experiment_from_json(experiment.to_json())
+    write_text_file(tmp_path / "o.cfg", cfg_from_experiment(again, 2))
+    assert (tmp_path / "o.cfg").read_bytes() == data
+    (tmp_path / "n.cfg").write_bytes(NET.encode() + b"momentum=un\xe9\n\xe9=1\n")
+    for line in parse_cfg(read_cfg_text(tmp_path / "n.cfg")).warnings:
+        assert line.encode().isascii()  # it can be printed anywhere
+    (tmp_path / "n.cfg").write_bytes("[net]\nwidth=3\n".encode("utf-16"))
+    with pytest.raises(FormatError, match=r"n\.cfg: holds bytes of zero; expected text: save it as UTF-8"):
+        parse_cfg(read_cfg_text(tmp_path / "n.cfg"), str(tmp_path / "n.cfg"))
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -159,6 +307,11 @@ def test_a_network_that_shrinks_to_nothing_or_joins_what_does_not_fit_is_refused
         trace(parse_cfg(NET + CONV + pool + "[route]\nlayers=-1,0\n"))
     with pytest.raises(FormatError, match="no multiple of its stride"):
         trace(parse_cfg(NET + "[reorg]\nstride=3\n"))
+    six = CONV.replace("filters=8", "filters=6") + "[reorg]\nstride=2\n"
+    with pytest.raises(FormatError, match=r"line 10: layer 1 \[reorg\] gets 64 x 32 x 6, .* a multiple of 4$"):
+        trace(parse_cfg(NET + six))
+    with pytest.raises(FormatError, match=r"line 10: layer 1 \[route\] cuts 8 channels into 3 groups"):
+        trace(parse_cfg(NET + CONV + "[route]\nlayers=-1\ngroups=3\n"))
     with pytest.raises(FormatError, match="nothing is left of the image at layer 0"):
         trace(parse_cfg(NET + "[convolutional]\nsize=99\n"))
 
@@ -173,8 +326,13 @@ LAYERS = st.lists(
             st.sampled_from([None, 0]),
             st.booleans(),
             st.sampled_from(["leaky", "linear", "relu", "logistic"]),
+            st.sampled_from([None, 3]),
+            st.just(1),
         ).map(lambda layer: layer._replace(pad=None) if layer.size == 1 else layer),
-        st.builds(MaxPool, st.integers(2, 3), st.integers(1, 2), st.sampled_from([None, 0])),
+        st.integers(2, 4).map(lambda dilation: Conv(4, 3, dilation=dilation)),
+        st.builds(
+            MaxPool, st.integers(2, 3), st.integers(1, 2), st.sampled_from([None, 0]), st.sampled_from([None, 4])
+        ),
         st.builds(Reorg, st.integers(1, 2)),
         st.just(AvgPool()),
         st.builds(Dropout, st.floats(0, 0.9)),
@@ -189,7 +347,11 @@ def test_any_list_of_layers_parses_back(layers, data):
     for _ in range(2):
         place = data.draw(st.integers(1, len(layers)))
         sources = data.draw(st.lists(st.integers(0, place - 1), min_size=1, max_size=3))
-        layers = [*layers[:place], Route(tuple(sources)), *layers[place:]]
+        layers = [
+            *layers[:place],
+            Route(tuple(sources), *data.draw(st.sampled_from([(1, 0), (3, 2)]))),
+            *layers[place:],
+        ]
     layers = [
         Route((0,)) if isinstance(layer, Route) and max(layer.layers) >= k else layer for k, layer in enumerate(layers)
     ]

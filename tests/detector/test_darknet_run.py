@@ -14,10 +14,12 @@ from detector.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
 from detector.config import DecodeConfig  # noqa: E402
 from detector.darknet.cfg import parse_cfg  # noqa: E402
 from detector.darknet.classes import classes_of, read_map  # noqa: E402
-from detector.darknet.run import export_network, import_network, open_darknet  # noqa: E402
+from detector.darknet.run import carry_header, export_network, import_network, open_darknet  # noqa: E402
 from detector.darknet.shapes import conv_shapes  # noqa: E402
 from detector.darknet.weights import Header, random_layers, read_weights, write_weights  # noqa: E402
+from detector.dataset import open_dataset  # noqa: E402
 from detector.run import open_run  # noqa: E402
+from detector.train import train  # noqa: E402
 from detector.training.step import Trainer  # noqa: E402
 from schemas.errors import ConfigError, FormatError, LabelError, OutputError, TreeError  # noqa: E402
 from tests.detector.test_classifier import labels  # noqa: E402
@@ -63,6 +65,7 @@ softmax=1
 thresh=.6
 tree=data/own.tree
 """
+STRIDED = CFG[CFG.index("[conv") : CFG.index("[conv", CFG.index("[conv") + 1)]
 CLASSIFIER = (
     CFG[: CFG.index("[region]")].replace("filters=18", "filters=4") + "[avgpool]\n[softmax]\n[cost]\ntype=sse\n"
 )
@@ -132,6 +135,43 @@ def test_a_fine_tuned_network_is_written_back(files):
     again = open_darknet("net.cfg", "tuned.weights").detector
     for there, here in zip(trainer.model.weights, again.model.weights, strict=True):
         np.testing.assert_array_equal(there, here)
+
+
+def test_images_seen_count_on_through_import_training_and_export(files, detection_set):
+    """And a layer that leads nowhere is trained on with no gradient."""
+    odd = CFG.replace("width=64", "width=62").replace("height=32", "height=33")  # 16 x 9 cells
+    cfg = odd.replace("[convolutional]\nfilters=18", "[route]\nlayers=-2\n" + STRIDED + "[convolutional]\nfilters=18")
+    (files / "net.cfg").write_text(cfg)
+    layers = list(random_layers(conv_shapes(parse_cfg(cfg)), 1))
+    write_weights(files / "net.weights", Header(0, 2, 0, 10_598_400), layers, force=True)
+    import_network("net.cfg", "net.weights", "run")
+    experiment = open_run("run").experiment
+    experiment = replace(experiment, train=replace(experiment.train, steps=1, weight_decay=0.0))
+    train(
+        experiment,
+        read_tree("run/tree"),
+        [open_dataset(str(detection_set))],
+        files / "tuned",
+        lambda _: None,
+        init="run",
+    )
+    assert export_network("tuned", weights="tuned.weights")["header"] == {
+        "major": 0,
+        "minor": 2,
+        "revision": 0,
+        "seen": 10_598_402,
+    }
+    assert export_network("tuned", weights="old.weights", version="v0.1")["header"]["seen"] == 10_598_402
+    tuned = read_weights("tuned.weights", conv_shapes(parse_cfg(cfg))).layers
+    np.testing.assert_array_equal(tuned[1].kernel, layers[1].kernel)  # what nothing reads
+    assert not np.array_equal(tuned[2].kernel, layers[2].kernel)
+    (files / "again").mkdir()
+    carry_header("tuned", files / "again")
+    assert json.loads((files / "again/darknet.json").read_text())["header"]["seen"] == 10_598_402
+    carry_header("tuned.weights", files / "again")
+    assert json.loads((files / "again/darknet.json").read_text())["header"]["seen"] == 10_598_402
+    with pytest.raises(OutputError, match=r"tuned was trained on \(step-00000001\), so --force does not replace it"):
+        import_network("net.cfg", "net.weights", "tuned", force=True)
 
 
 def test_a_changed_run_is_written_with_its_tree_beside_it(files):

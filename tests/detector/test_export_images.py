@@ -18,16 +18,13 @@ from detector.architectures import build_detector  # noqa: E402
 from detector.augment import letterbox, unplace_boxes  # noqa: E402
 from detector.checkpoint import CheckpointInfo, save_checkpoint  # noqa: E402
 from detector.config import DecodeConfig, Experiment, ModelConfig  # noqa: E402
-from detector.decode.tables import walk_tables  # noqa: E402
+from detector.content import cut_to_picture  # noqa: E402
 from detector.export import images  # noqa: E402
 from detector.export.lite_file import to_floats, to_integers  # noqa: E402
 from detector.export.plan import ExportPlan  # noqa: E402
-from detector.export.serving import restore  # noqa: E402
 from detector.export.write import export  # noqa: E402
 from detector.infer import canvas as plain  # noqa: E402
-from detector.nms import greedy, related_nodes  # noqa: E402
 from detector.run import open_run, write_tree  # noqa: E402
-from detector.tree_softmax import tree_tables  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
 from wordtree.probability import group_log_softmax, path_log_probs, walk  # noqa: E402
 
@@ -71,32 +68,28 @@ def test_letterbox_is_that_of_the_input_stream():
             assert found.tolist() == list(letterbox(height, width, canvas)[:4])
 
 
-@pytest.mark.parametrize("suppression", ["any", "class", "subtree"])
-def test_boxes_back_on_the_image_are_suppressed_once_more_like_the_slow_loop(tree, suppression):
-    """A wide and a tall image: what reached into the bands is clipped there, and comes closer."""
-    rng, tables = np.random.default_rng(11), tree_tables(tree)
-    options = DecodeConfig(limit=40, suppression=suppression, iou_threshold=0.3)
-    corner, side = rng.random((2, 40, 2)) * 0.7, rng.random((2, 40, 2)) * 0.5
+def test_boxes_back_on_the_image_are_cut_to_it_and_what_lies_in_the_bands_falls(tree):
+    """A wide and a tall image. None falls for another, however near they come when they are cut."""
+    rng = np.random.default_rng(11)
+    corner, side = rng.random((2, 40, 2)) * 0.9, rng.random((2, 40, 2)) * 0.3
     boxes = np.concatenate([corner, np.minimum(corner + side, 1)], axis=2).astype(np.float32)
     nodes = rng.integers(0, len(tree), (2, 40)).astype(np.int32)
     scores = -np.sort(-rng.random((2, 40))).astype(np.float32)
     mask = np.arange(40) < np.array([[40], [25]])
     places = [letterbox(20, 80), letterbox(90, 45)]
-    found = restore(
+    found = cut_to_picture(
         Detections(*(tf.constant(part) for part in (boxes, nodes, scores, mask))),
         tf.constant(np.array(places)[:, :4], tf.float64),
-        options,
-        tables,
     )
     for row, place in enumerate(places):
         own = np.clip(unplace_boxes(boxes[row][mask[row]], place), 0, 1)
-        related = related_nodes(nodes[row][mask[row]], suppression, walk_tables(tables))
-        rest = greedy(own, scores[row][mask[row]], 0.3, related)
-        kept = found.mask[row].numpy()
-        assert 3 < len(rest) < mask[row].sum()
-        np.testing.assert_array_equal(found.nodes[row].numpy()[kept], nodes[row][rest])
-        np.testing.assert_allclose(found.boxes[row].numpy()[kept], own[rest], atol=1e-6)
-        np.testing.assert_array_equal(found.scores[row].numpy()[kept], scores[row][rest])
+        rest = np.flatnonzero((own[:, 2:] > own[:, :2]).all(axis=1))
+        assert 10 < len(rest) < mask[row].sum()
+        np.testing.assert_array_equal(found.mask[row], np.arange(40) < len(rest))
+        np.testing.assert_array_equal(found.nodes[row, : len(rest)], nodes[row][rest])
+        np.testing.assert_allclose(found.boxes[row, : len(rest)], own[rest], atol=1e-6)
+        np.testing.assert_array_equal(found.scores[row, : len(rest)], scores[row][rest])
+        assert not found.boxes[row, len(rest) :].numpy().any()
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,13 @@ def test_boxes_equal_the_last_darknets_on_a_letterboxed_photo(shared, name, prog
             iou_threshold=iou,
             limit=10_000,
         )
-        found = decode_detections(slots, options, clip=False)
+        found = decode_detections(slots, options)
         keep = found.mask[0].numpy()
-        boxes = unplace_boxes(found.boxes[0].numpy()[keep], placement(480, 640, canvas, "darknet"))
+        boxes = unplace_boxes(found.boxes[0].numpy()[keep], placement(480, 640, canvas, "darknet")).clip(0, 1)
         theirs, probs = numbers[f"dets_img0_boxes_{kind}"], numbers[f"dets_img0_probs_{kind}"]
         rows, nodes = np.nonzero(probs)
         x, y, w, h = theirs[rows, :4].T
-        expected = np.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2, probs[rows, nodes]], axis=1)
+        expected = np.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2, probs[rows, nodes]], axis=1).clip(0, 1)
         ours = np.concatenate([boxes, found.scores[0].numpy()[keep, None]], axis=1)
         assert len(ours) == len(expected)
         for node in range(classes):  # their rows are in no order: the nearest row, each once
@@ -255,6 +255,29 @@ def test_what_exists_is_kept_and_a_failure_leaves_nothing(tmp_path, run):
     with pytest.raises(InputError, match="none of the 1 images could be read; the first: "):
         detect(run, [str(tmp_path / "b.jpg")], tmp_path / "new", DecodeConfig(), log=lambda line: None)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.jpg", "mine", "out"]
+
+
+class BandFinder:
+    """On every canvas the same boxes: two in the bands, one across an edge of the photo, one on it."""
+
+    BOXES = ((0.0, 0.1, 0.12, 0.4), (0.9, 0.1, 1.0, 0.4), (0.0, 0.2, 0.5, 0.8), (0.4, 0.4, 0.6, 0.6))
+
+    def detect(self, images, options, content=None):
+        batch = tf.shape(images)[0]
+        boxes = tf.repeat(tf.constant([self.BOXES]), batch, axis=0)
+        scores = tf.repeat(tf.constant([[0.9, 0.8, 0.7, 0.6]]), batch, axis=0)
+        return Detections(boxes, tf.repeat(tf.constant([[3, 2, 1, 0]]), batch, axis=0), scores, scores > 0)
+
+
+def test_boxes_in_the_bands_around_a_photo_are_no_detections(tmp_path, run):
+    """A photo of 64 x 16 on a canvas of 64 x 32 pixels: bands of a quarter above and below."""
+    run.detector = BandFinder()
+    path = str(photo(tmp_path / "wide.png", size=(64, 16), box=(2, 2, 5, 5)))
+    result = detect(run, [path], tmp_path / "out", DecodeConfig(), formats=("json", "coco"), log=lambda line: None)
+    rows = result["images"][0]["detections"]
+    assert [row["wnid"] for row in rows] == ["n00000002", "n00000001"]
+    np.testing.assert_allclose([row["box"] for row in rows], [[0, 0.2, 0.5, 0.8], [0.3, 0.4, 0.7, 0.6]], atol=1e-6)
+    assert len(json.loads((tmp_path / "out/results.json").read_text())) == 2
 
 
 def film(path, frames=10):

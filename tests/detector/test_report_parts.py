@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from detector.report import write_report
 from detector.report.inputs import read_inputs
 from detector.report.plots import line_plot, nice_ticks, smoothed, tail_bars, tail_curve
-from detector.report.sections import script_json
+from detector.report.sections import configuration_html, script_json
 from detector.report.truths import Truth, judge
 from schemas.boxes import Box
 from wordtree.tree import WordTree
@@ -117,6 +118,13 @@ def test_training_sets_count_as_such_even_when_they_were_evaluated(run, tmp_path
     assert "1,000 training images in 2 datasets" in summary
     assert "det was trained on: its figures say nothing about new images." in summary
     assert summary.index("— eval ") < summary.index("— det ")
+
+
+def test_a_cfg_with_bytes_that_are_no_utf8_is_shown():
+    inputs = SimpleNamespace(config={"model": {"cfg": "# r\udce9seau, größe\n[net]\n"}})
+    page = configuration_html(inputs)
+    assert page.encode()
+    assert "r\\udce9seau, größe" in page
 
 
 @pytest.mark.parametrize(("steps", "short"), [(120, True), (300, False), (None, False), ("many", False)])

@@ -7,11 +7,11 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from detector.nms import greedy  # noqa: E402
 from detector.two_stage.box_coder import decode  # noqa: E402
 from detector.two_stage.crop import CropLayer, crop_and_resize  # noqa: E402
 from detector.two_stage.grid_anchors import grid_anchors  # noqa: E402
 from detector.two_stage.proposals import ProposalLayer, filled, propose  # noqa: E402
+from schemas.boxes import pairwise_iou  # noqa: E402
 
 
 def crop_by_loop(features, box, size):
@@ -108,6 +108,15 @@ def clustered(rng, batch, count):
     centers, sides = rng.random((batch, count, 2)), 0.05 + rng.random((batch, count, 2)) * 0.4
     boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=-1)
     return boxes.astype(np.float32), rng.normal(size=(batch, count)).astype(np.float32) * 3
+
+
+def greedy(boxes, scores, threshold):
+    """Rows that stay, by falling score: none overlaps a better one that stays."""
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][pairwise_iou(boxes[order[:1]], boxes[order[1:]])[0] <= threshold]
+    return kept
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.3])
