@@ -43,6 +43,8 @@ $(INSTALLED): setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools wheel
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[$(EXTRA),dev]'
+	@# The published program that LVIS figures are compared with; its pictures want OpenCV, which no test needs.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps lvis==0.5.3
 	@touch $@
 
 $(DATAFLOW)/.installed: setup.py $(INSTALLED)

@@ -56,7 +56,7 @@ def program(monkeypatch):
     """LVIS's own evaluation, without its pictures, which want OpenCV; and with the name that NumPy 2 no longer has."""
     found = importlib.util.find_spec("lvis")
     if found is None:
-        pytest.skip("lvis is not installed: pip install --no-deps lvis==0.5.3")
+        pytest.skip("lvis is not installed; `make test` installs it")
     package = types.ModuleType("lvis")
     package.__path__ = list(found.submodule_search_locations)
     for name in [name for name in sys.modules if name.partition(".")[0] == "lvis"]:
