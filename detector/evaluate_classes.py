@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from detector.dataset import Dataset
+from detector.infer.canvas import fit_of
 from detector.metrics.chains import Chains, chains_of, join_chains
 from detector.metrics.columns import Ints
 from detector.metrics.groups import group_of
@@ -40,12 +41,12 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
     began = last = time.monotonic()
     nodes = dataset.nodes(run.tree)
     columns = np.array(list(nodes.values()), np.int64)
-    size, shorter = run.experiment.model.canvas, run.experiment.model.shorter_side
+    size, fit = run.experiment.model.canvas, fit_of(run.experiment.model)
     classify = tf.function(run.detector.classify, input_signature=[tf.TensorSpec([None, *size, 3], tf.float32)])
     ranks: list[Ints] = []  # of each class among the dataset's, image by image
     present: list[list[int]] = []
     chains: list[Chains] = []
-    for records, images, _ in batches(dataset, size, batch_size, shorter):
+    for records, images, _ in batches(dataset, size, batch_size, fit):
         probs = np.asarray(classify(images), np.float64)
         truths = [_present(record, nodes) for record in records]
         order = np.argsort(-probs[:, columns], axis=1, kind="stable")

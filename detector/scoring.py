@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from detector.augment import letterbox, place_image
 from detector.content import LEAST_SIDE, content_of
 from detector.dataset import Dataset
+from detector.infer.canvas import Fit, draw, fit_of, placement
 from detector.input import decode_image, first_line
 from detector.metrics.chains import Chains, chains_of, join_chains
 from detector.metrics.columns import Found, xywh_of
@@ -216,7 +216,7 @@ def score_dataset(
     found, higher, best, proposals = _Rows(), _Rows(), _Rows(), _Rows()
     taken: list[Chains] = []
     began = time.monotonic()
-    for batch, images, places in batches(dataset, model.canvas, batch_size, model.shorter_side):
+    for batch, images, places in batches(dataset, model.canvas, batch_size, fit_of(model)):
         truths = [[(box.box, truth_node(box)) for box in record.boxes] for record in batch]
         wanted = [[(box, node) for box, node in rows if node is not None] for rows in truths]
         padded = np.zeros((len(batch), max(map(len, wanted)), 4), np.float32)
@@ -280,38 +280,37 @@ class _Rows:
 
 
 def batches(
-    dataset: Dataset, size: tuple[int, int], batch_size: int, shorter: int = 0
+    dataset: Dataset, size: tuple[int, int], batch_size: int, fit: Fit
 ) -> Iterator[tuple[list[ImageRecord], tf.Tensor, np.ndarray]]:
     """Records, canvases and their places; the next batch is decoded while this one is used. See `canvas`."""
     with ThreadPoolExecutor(THREADS) as pool:
 
-        def begin(start: int) -> tuple[list[ImageRecord], list[Future[tf.Tensor]]]:
+        def begin(start: int) -> tuple[list[ImageRecord], list[Future[np.ndarray]]]:
             rows = range(start, min(start + batch_size, len(dataset)))
             records = [dataset.record(row) for row in rows]
-            return records, [pool.submit(canvas, record, size, shorter) for record in records]
+            return records, [pool.submit(canvas, record, size, fit) for record in records]
 
         following = begin(0)
         for start in range(batch_size, len(dataset) + batch_size, batch_size):
             records, drawn = following
             following = begin(start)
-            places = [letterbox(record.height, record.width, size, shorter)[:4] for record in records]
+            places = [placement(record.height, record.width, size, fit)[:4] for record in records]
             yield records, tf.stack([image.result() for image in drawn]), np.array(places, np.float32)
 
 
-def canvas(record: ImageRecord, size: tuple[int, int], shorter: int = 0) -> tf.Tensor:
-    """The record's image, letterboxed: f32[height, width, 3] for `size` (height, width).
+def canvas(record: ImageRecord, size: tuple[int, int], fit: Fit) -> np.ndarray:
+    """The record's image on the canvas, as `wordtree detect` lays it there: f32[height, width, 3].
 
     Args:
         record: with its encoded image.
         size: (height, width) in pixels.
-        shorter: most pixels of the image's shorter side (model.shorter_side); 0: as many as there are.
+        fit: how the network wants its images.
 
     Raises:
         FormatError: naming the image, if it cannot be decoded.
     """
-    placement = letterbox(record.height, record.width, size, shorter)
     try:
         image = decode_image(tf.constant(record.encoded or b""))
     except tf.errors.InvalidArgumentError as error:
         raise FormatError(f"image {record.image_id!r} ({record.uri}) cannot be decoded: {first_line(error)}") from error
-    return place_image(image, tf.constant(np.array(placement, np.float32)), size)
+    return draw(image.numpy(), size, fit)

@@ -105,6 +105,15 @@ def test_drawn_pixels_have_that_size_wherever_they_are_drawn():
         np.testing.assert_allclose(canvas(record, (64, 64), 38), shown, atol=1e-6)
 
 
+@pytest.mark.parametrize("fit", ["plain", "darknet", "stretched"])
+def test_evaluation_lays_an_image_on_the_canvas_as_detection_does(fit):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 61, 3), np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    record = detection_record(0, "disc")._replace(height=37, width=61, encoded=buffer.getvalue())
+    np.testing.assert_array_equal(canvas(record, (64, 96), fit), draw(pixels, (64, 96), fit))
+
+
 @pytest.mark.parametrize("mode", ["zoom", "darknet"])
 def test_content_is_what_is_not_grey(mode):
     config = AugmentConfig(mode=mode, scale=2.0, aspect=1.4, shift=1.0, jitter=0.3)
