@@ -98,7 +98,7 @@ def draw(row: ImageRow, augment: AugmentConfig | None, canvas: tuple[int, int] |
         canvas: (height, width) where all batches have the same, so that shapes are known; None takes the row's.
     """
     law = "zoom" if augment is None else augment.mode
-    decoders = [lambda: _decode(row.encoded)]
+    decoders = [lambda: decode_pixels(row.encoded)]
     decoders += [lambda ratio=2**k: tf.io.decode_jpeg(row.encoded, 3, ratio) for k in range(1, MOST_HALVINGS + 1)]
     image = tf.switch_case(row.halvings, decoders if law == "zoom" else decoders[:1])
     image.set_shape([None, None, 3])
@@ -110,10 +110,11 @@ def draw(row: ImageRow, augment: AugmentConfig | None, canvas: tuple[int, int] |
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Encoded JPEG, PNG, GIF (first frame) or BMP to f32[h, w, 3] in [0, 1]; grey and CMYK become RGB."""
-    return tf.cast(_decode(encoded), tf.float32) / 255.0
+    return tf.cast(decode_pixels(encoded), tf.float32) / 255.0
 
 
-def _decode(encoded: tf.Tensor) -> tf.Tensor:
+def decode_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    """The same as u8[h, w, 3]."""
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image.set_shape([None, None, 3])
     return image

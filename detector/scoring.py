@@ -22,8 +22,8 @@ import tensorflow as tf
 
 from detector.content import LEAST_SIDE, content_of
 from detector.dataset import Dataset
+from detector.image_rows import decode_pixels, first_line
 from detector.infer.canvas import Fit, draw, fit_of, placement
-from detector.input import decode_image, first_line
 from detector.metrics.chains import Chains, chains_of, join_chains
 from detector.metrics.columns import Found, xywh_of
 from detector.metrics.matching import match_batch
@@ -310,7 +310,7 @@ def canvas(record: ImageRecord, size: tuple[int, int], fit: Fit) -> np.ndarray:
         FormatError: naming the image, if it cannot be decoded.
     """
     try:
-        image = decode_image(tf.constant(record.encoded or b""))
+        image = decode_pixels(tf.constant(record.encoded or b""))
     except tf.errors.InvalidArgumentError as error:
         raise FormatError(f"image {record.image_id!r} ({record.uri}) cannot be decoded: {first_line(error)}") from error
     return draw(image.numpy(), size, fit)
