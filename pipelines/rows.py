@@ -175,7 +175,8 @@ _decoder = msgspec.msgpack.Decoder(Row)
 
 def rejected_image(row: ImageRow, reason: str, found: str) -> Rejected:
     """The image of a row, not written."""
-    return Rejected(kind="image", record=row.image_id, reason=reason, found=found, where=row.uri, image_id=row.image_id)
+    where = row.uri or row.provenance
+    return Rejected(kind="image", record=row.image_id, reason=reason, found=found, where=where, image_id=row.image_id)
 
 
 def rejected_box(row: ImageRow | Statements, box: BoxRow, number: int, reason: str, found: str) -> Rejected:

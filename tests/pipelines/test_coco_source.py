@@ -180,7 +180,8 @@ def test_a_malformed_image_is_rejected_with_its_annotations(coco: Coco) -> None:
     coco.box(8)
     images, rejected = rows(coco)
     assert list(images) == ["7"]
-    assert reasons(rejected) == [("box", "box:unknown_image", "1"), ("image", "image:malformed", "8")]
+    assert reasons(rejected) == [("box", "box:image_rejected", "1"), ("image", "image:malformed", "8")]
+    assert sorted(row.found for row in rejected) == ["file_name is 5; expected text", "image:malformed"]
 
 
 def test_every_other_field_is_kept(coco: Coco) -> None:
