@@ -19,13 +19,12 @@ import pyarrow as pa
 
 from pipelines.checks import NO_ASSETS, examine
 from pipelines.fetching import Fetched, read_assets, read_image
-from pipelines.image_checks import noted_image
 from pipelines.files import storage
+from pipelines.image_checks import noted_image
 from pipelines.joining import join
 from pipelines.plan import Job
 from pipelines.rows import ImageRow, Noted, Rejected
 from schemas.arrow import AnnotationColumns, index_row, index_table
-from schemas.errors import RecordError
 from schemas.record import ImageRecord
 from schemas.tfexample import encode_chunks
 from schemas.tfrecord import FileCrc, frame_chunks

@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 from pipelines.files import storage
 from schemas.errors import RecordError
 
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _LOCAL_FILES, _UPLOADS = "local-files/?d=", "/data/upload/"  # Label Studio's
 
@@ -90,7 +91,9 @@ def read_name(root: str, name: str) -> Readings:
             wholes = [(_normal(f"{path}/{form}"), path) for path in roots]
             inside.update((whole[len(path) + 1 :], None) for whole, path in wholes if whole.startswith(path + "/"))
         parts = form.split("/")
-        behind = ["/".join(parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part in map(posixpath.basename, roots)]
+        behind = [
+            "/".join(parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part in map(posixpath.basename, roots)
+        ]
         if behind:
             by_folder.append(behind)
     return Readings(list(inside), by_folder)

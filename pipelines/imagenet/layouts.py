@@ -18,8 +18,9 @@ from itertools import islice
 
 from pipelines.files import storage
 from pipelines.files.archives import is_archive, members
+from pipelines.files.stated_names import IMAGE_ENDINGS
 from pipelines.imagenet.lines import lines_of
-from pipelines.imagenet.naming import IGNORED, IMAGE_ENDINGS, WNID, File, by_itself, in_class
+from pipelines.imagenet.naming import IGNORED, WNID, File, by_itself, in_class
 from pipelines.rows import Member
 from schemas.errors import InputError
 

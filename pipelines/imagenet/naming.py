@@ -13,13 +13,13 @@ import re
 from typing import NamedTuple
 
 from pipelines.files import storage
+from pipelines.files.stated_names import IMAGE_ENDINGS
 from pipelines.rows import Member
 
 WNID = re.compile(r"n\d{8}")
 IGNORED_ENDINGS = (".txt", ".md", ".xml", ".csv")
 IGNORED_NAMES = ("thumbs.db", "desktop.ini")
 IGNORED_STEMS = ("readme", "license", "licence")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IGNORED = "ignored"
 FOUND = {
     "image:unknown_ending": f"expected an ending of {', '.join(IMAGE_ENDINGS)}",

@@ -18,8 +18,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from pipelines.files import storage
+from pipelines.files.stated_names import IMAGE_ENDINGS
 from pipelines.imagenet.lines import lines_of
-from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
+from pipelines.imagenet.naming import WNID
 from pipelines.rows import BoxRow, Rejected
 from pipelines.voc.corners import continuous
 from schemas.errors import FormatError, InputError
