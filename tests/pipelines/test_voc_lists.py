@@ -13,7 +13,8 @@ from pipelines.sources.voc import Source
 from pipelines.voc.lists import Known
 
 NAMES = ("street", "street (2)", "street 1", "roof.top", "dogs/rex", "cats/rex", "dogs/ben")
-XML = "<annotation><object><name>dog</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>5</ymax></bndbox></object></annotation>"
+CORNERS = "<xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>5</ymax>"
+XML = f"<annotation><object><name>dog</name><bndbox>{CORNERS}</bndbox></object></annotation>"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.rows import ImageRow, Rejected
 from pipelines.sources.voc import Source
+from pipelines.voc.pictures import Pictures
 from schemas.errors import RecordError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>5</ymax></bndbox>"
@@ -144,8 +145,7 @@ def test_the_picture_that_is_named_is_written(
     assert done.manifest["options"]["picture_by"] == "filename"
 
 
-def test_no_reason_is_left_without_words() -> None:
-    with pytest.raises(RecordError, match="name the right one in <filename>"):
-        from pipelines.voc.pictures import Pictures
-
-        Pictures("", ["a.jpg", "a.png"]).of_xml("", "a")
+def test_the_reason_says_what_to_do() -> None:
+    pictures = Pictures("", ["a.jpg", "a.png"])
+    with pytest.raises(RecordError, match=r"'a\.jpg' or 'a\.png'; name the right one in <filename>"):
+        pictures.of_xml("", "a")
