@@ -161,6 +161,8 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         **options.policy.options(),
         "on_unknown_class": options.on_unknown_class,
     }
+    if any(survey.unused_columns.values()):
+        chosen["unused_columns"] = {name: list(unused) for name, unused in sorted(survey.unused_columns.items())}
     decides = {
         "records_version": RECORDS_VERSION,
         "source": source.name,

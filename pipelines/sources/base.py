@@ -12,8 +12,8 @@ import argparse
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import pipelines.sources
@@ -68,6 +68,7 @@ class Survey:
         notes: what else the plan should tell people.
         head: a JSON object that describes the dataset (COCO: info, licenses, categories), kept beside the shards as
             source.json; b"" for none.
+        unused_columns: of each table, by its name, the columns that nothing is taken from.
     """
 
     images: int
@@ -76,6 +77,7 @@ class Survey:
     image_ids: Collection[str] | None = None
     notes: tuple[str, ...] = ()
     head: bytes = b""
+    unused_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 class DatasetSource(ABC):
