@@ -105,7 +105,7 @@ def annotate(
     if turned != 1:
         box = turn_box(box, turned)
     if row.flag_unread:
-        notes.append(("box:flag_unread", "fixed", "a flag is neither 0 nor 1"))
+        notes.append(("box:flag_unread", "fixed", f"{row.flag_unread}; expected 0 or 1"))
     if isinstance(mask, RecordError):
         notes.append(("box:mask_missing", "kept", f"{row.mask_uri}: {mask}"))
         mask = b""

@@ -194,6 +194,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from pipelines.progress import Progress
 
     begun = time.monotonic()
+    args.resumes = True
     with Progress(plan):
         done = source.rows_only_job(args, plan) or convert(
             plan, beam_args=args.beam_args, workers=args.workers, force=args.force

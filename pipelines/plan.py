@@ -163,11 +163,12 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
     }
     if any(survey.unused_columns.values()):
         chosen["unused_columns"] = {name: list(unused) for name, unused in sorted(survey.unused_columns.items())}
+    paths = (*source.paths, "labels", "tree")  # what lies there counts, not how the path is spelt
     decides = {
         "records_version": RECORDS_VERSION,
         "source": source.name,
-        "options": chosen,
-        "files": [asdict(file) for file in survey.files],
+        "options": {name: value for name, value in chosen.items() if name not in paths},
+        "files": [(storage.name_of(file.path), file.bytes, file.sha256) for file in survey.files],
         "head": hashlib.sha256(survey.head).hexdigest(),
         "classes": {key: asdict(entry) for key, entry in space.classes.items()},
         "tree_digest": space.tree_digest,

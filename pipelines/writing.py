@@ -25,11 +25,11 @@ from pipelines.joining import join
 from pipelines.plan import Job
 from pipelines.rows import ImageRow, Noted, Rejected
 from schemas.arrow import AnnotationColumns, index_row, index_table
+from schemas.manifest import WORK_FOLDER
 from schemas.record import ImageRecord
 from schemas.tfexample import encode_chunks
 from schemas.tfrecord import FileCrc, frame_chunks
 
-WORK_FOLDER = ".work"
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20  # images that are worked on together
 ROWS_AT_ONCE = 4096  # annotations that are turned into Arrow together
 

@@ -10,6 +10,7 @@ import csv
 import re
 from typing import NamedTuple
 
+from pipelines.files import storage
 from pipelines.files.csv_ranges import first_line
 from pipelines.label_rows.layout import Columns, Layout, find_columns
 from schemas.errors import FormatError
@@ -21,7 +22,6 @@ _KINDS = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook; save it as CSV in UTF-8"),
     (b"\x1f\x8b", "compressed by gzip; unpack it"),
     (b"PAR1", "a Parquet file; give --table-format parquet"),
-    (b"version https://git-lfs", "a Git LFS pointer in place of the table; fetch it with `git lfs pull`"),
 )
 
 
@@ -59,7 +59,7 @@ def read_dialect(path: str, kind: str, layout: Layout) -> Dialect:
         FormatError: if it is no table, or a column is missing.
     """
     data = first_line(path, "label rows")
-    told = next((what for start, what in _KINDS if data.startswith(start)), "")
+    told = storage.what_it_is(data) or next((what for start, what in _KINDS if data.startswith(start)), "")
     if not told and (data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]):
         told = "no UTF-8 but UTF-16 or no text at all; write it again in UTF-8"
     if told:

@@ -143,7 +143,9 @@ def opened_parquet(path: str) -> Iterator[pq.ParquetFile]:
     except FileNotFoundError:
         raise InputError(f"label rows {path!r} do not exist") from None
     except pa.ArrowInvalid as error:
-        raise FormatError(f"{path}: {' '.join(str(error).split())}; expected a Parquet file") from error
+        with storage.opened(path) as stream:
+            told = storage.what_it_is(stream.read(64))
+        raise FormatError(f"{path}: {told or ' '.join(str(error).split())}; expected a Parquet file") from error
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -89,6 +89,7 @@ class DatasetSource(ABC):
         has_boxes: whether the format can state boxes.
         free_uris: whether rows may name any path or URL, not only files below `image_root`.
         relative_boxes: whether boxes are relative to the image, in [0, 1], and not in pixels.
+        paths: which of `options` are paths.
     """
 
     __slots__ = ()
@@ -99,6 +100,7 @@ class DatasetSource(ABC):
     has_boxes: ClassVar[bool]
     free_uris: ClassVar[bool] = False
     relative_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
     @abstractmethod

@@ -57,6 +57,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert imagenet OUT --images ILSVRC2012_img_train.tar"
     default_labels: ClassVar[str] = "imagenet"
     has_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ("images", "wnids", "ground_truth", "synsets", "boxes", "list")
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:

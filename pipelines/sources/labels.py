@@ -50,6 +50,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert labels OUT --rows labels.parquet --images photos --labels imagenet"
     default_labels: ClassVar[str] = "none"
     has_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ("rows", "images", "classes")
     free_uris: ClassVar[bool] = True
 
     @staticmethod

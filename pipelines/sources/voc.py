@@ -72,6 +72,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert voc OUT --devkit VOCdevkit/VOC2012 --set trainval"
     default_labels: ClassVar[str] = "voc"
     has_boxes: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = ("annotations", "images", "image_set", "maps", "classes")
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -101,7 +101,9 @@ def _box_row(item: Element, corners: str, where: str) -> BoxRow:
         is_truncated=flags["truncated"][0],
         is_occluded=flags["occluded"][0],
         view=(item.findtext("pose") or "").strip(),
-        flag_unread=not all(readable for _, readable in flags.values()),
+        flag_unread=", ".join(
+            f"{name} is {item.findtext(name)!r}" for name, (_, readable) in flags.items() if not readable
+        ),
         parts=tuple(parts),
         extra=as_json(rest, item.attrib),
         where=where,

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from typing import cast
 
+from pipelines.files.storage import what_it_is
 from schemas.errors import RecordError
 
 Element = ElementTree.Element
@@ -47,7 +48,7 @@ def _root(data: bytes) -> Element:
                 return ElementTree.fromstring(data.decode("cp1252", errors="replace"))
             except (ElementTree.ParseError, ValueError):
                 pass
-        raise RecordError("image:broken_xml", f"not well-formed XML: {error}") from error
+        raise RecordError("image:broken_xml", what_it_is(data) or f"not well-formed XML: {error}") from error
 
 
 def as_json(elements: Iterable[Element], attributes: dict[str, str] | None = None) -> str:

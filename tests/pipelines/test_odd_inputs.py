@@ -195,6 +195,9 @@ CASES: dict[str, Case] = {
     "no file name": Case(named(None), **rejected("image:missing")),
     "empty file": Case(image(b""), **rejected("image:empty")),
     "web page": Case(image(b"<!DOCTYPE html><p>404"), **rejected("image:html")),
+    "Git LFS pointer": Case(
+        image(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"), **rejected("image:lfs_pointer")
+    ),
     "text file": Case(image(b"not found"), **rejected("image:unknown_format")),
     "truncated JPEG": Case(image(saved("JPEG")[:-30]), **rejected("image:truncated")),
     "truncated PNG": Case(image(saved("PNG")[:-12], file_name="2.png"), **rejected("image:truncated")),

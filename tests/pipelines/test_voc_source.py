@@ -224,13 +224,14 @@ def test_what_stands_twice_is_malformed(twice: str) -> None:
 )
 def test_flags_in_other_words_are_unknown(text: str, value: bool | None, unread: bool) -> None:
     box = boxes(DOG.replace("<difficult>0", f"<difficult>{text}"))[0]
-    assert (box.is_difficult, box.flag_unread) == (value, unread)
+    assert (box.is_difficult, box.flag_unread) == (value, f"difficult is {text!r}" if unread else "")
 
 
 def test_flags_that_cannot_be_read_are_counted(folders: Path, convert: Callable[..., Any]) -> None:
     (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("<difficult>0", "<difficult>maybe")))
     done = convert("voc", "--annotations", folders / "xml", "--images", folders / "images")
     assert done.counts["fixed_by_reason"] == {"box:flag_unread": 1}
+    assert "difficult is 'maybe'; expected 0 or 1" in (done.out / "repairs.jsonl").read_text()
     assert len(done.records["a"].boxes) == 1
 
 
