@@ -7,10 +7,11 @@ A name is taken as it stands where a file is there. Only then it is read as othe
     sub/../a.png   ../images/a.png            paths by way of other folders
     /data/local-files/?d=set/a.png            Label Studio's own
     u with its dots as a sign of its own      Unicode as macOS writes it
+    a.JPG                                     an ending of the other case
 
-What leads into the folder then is taken. Of a path from elsewhere the part behind a folder of the same name is taken:
-`D:\set\images\a.png` is `a.png` below `/mnt/images`. Nothing else is guessed: a file of the same name in another folder
-can be another picture.
+What leads into the folder then is taken. Of a path from elsewhere the part behind a folder of the same name is taken,
+`D:\set\images\a.png` is `a.png` below `/mnt/images`; or the whole path, if it is there below the folder. Nothing else
+is guessed: a file of the same name in another folder can be another picture.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ class Readings(NamedTuple):
     Attributes:
         inside: to which the name itself leads.
         by_folder: what stands behind a folder of the same name; a list for each way to read the name.
+        whole: full paths as paths below the folder.
     """
 
     inside: list[str]
     by_folder: list[list[str]]
+    whole: list[str]
 
 
 def find(root: str, name: str, exists: Callable[[str], bool]) -> str:
@@ -56,15 +59,13 @@ def find(root: str, name: str, exists: Callable[[str], bool]) -> str:
             `image:ambiguous` where it can mean two files.
     """
     readings = read_name(root, name)
-    for path in readings.inside:
-        if exists(path):
-            return path
-    for paths in readings.by_folder:
-        there = [path for path in paths if exists(path)]
-        if len(there) > 1:
-            raise RecordError("image:ambiguous", f"it can mean {there[0]!r} or {there[1]!r}", found=repr(name))
-        if there:
-            return there[0]
+    for paths in ([path] for path in readings.inside), readings.by_folder, ([path] for path in readings.whole):
+        for group in paths:
+            there = [found for path in group if (found := next(filter(exists, _endings(path)), None)) is not None]
+            if len(there) > 1:
+                raise RecordError("image:ambiguous", f"it can mean {there[0]!r} or {there[1]!r}", found=repr(name))
+            if there:
+                return there[0]
     if readings.inside or readings.by_folder:
         raise RecordError("image:missing", "there is no such file", found=posixpath.basename(name))
     raise RecordError(
@@ -80,23 +81,31 @@ def read_name(root: str, name: str) -> Readings:
     roots = _roots(root)
     inside: dict[str, None] = {}
     by_folder: list[list[str]] = []
+    whole: dict[str, None] = {}
     for form in dict.fromkeys(_forms(name)):
         if _is_whole(form):
             inside.update((form[len(path) + 1 :], None) for path in roots if form.startswith(path + "/"))
+            whole[(form.partition("://")[2] or form.partition(":/")[2] or form).lstrip("/")] = None
             if form.startswith(_UPLOADS):
                 inside[form.removeprefix("/data/")] = None
         elif not form.startswith("../"):
             inside[form] = None
         else:
-            wholes = [(_normal(f"{path}/{form}"), path) for path in roots]
-            inside.update((whole[len(path) + 1 :], None) for whole, path in wholes if whole.startswith(path + "/"))
+            joined = [(_normal(f"{path}/{form}"), path) for path in roots]
+            inside.update((found[len(path) + 1 :], None) for found, path in joined if found.startswith(path + "/"))
         parts = form.split("/")
         behind = [
             "/".join(parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part in map(posixpath.basename, roots)
         ]
         if behind:
             by_folder.append(behind)
-    return Readings(list(inside), by_folder)
+    return Readings(list(inside), by_folder, list(whole))
+
+
+def _endings(path: str) -> list[str]:
+    """A path, and the same with an ending in the other case."""
+    stem, ending = posixpath.splitext(path)
+    return list(dict.fromkeys((path, stem + ending.lower(), stem + ending.upper())))
 
 
 def _roots(root: str) -> list[str]:

@@ -68,7 +68,9 @@ def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
                     hashes = hashes[hashes < sketch[-1]]
                 sketch = smallest(np.concatenate([sketch, hashes]), SKETCH)
                 if labels:
-                    found.update(pc.unique(batch["label"]).to_pylist())
+                    new = pc.unique(batch["label"]).to_pylist()
+                    _check_plain(new, path)
+                    found.update(new)
                 if doubtful:
                     zero = pc.and_(pc.equal(batch["confidence"], 0), pc.equal(batch["fault"], GOOD))
                     zeros.update(batch["source"].filter(zero).to_pylist())
@@ -76,6 +78,20 @@ def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
                     raise FormatError(f"{path}: more than {MOST} labels; is --label-column the column of labels?")
     found = {label for label in found if label.strip()}
     return Look(rows, distinct(sketch, SKETCH)[0], found, dict(sorted(zeros.items())))
+
+
+def _check_plain(labels: Sequence[str], path: str) -> None:
+    """See that labels are no structures written as text.
+
+    Raises:
+        FormatError: if one is.
+    """
+    json = next((label for label in labels if label.startswith(("[{", '{"'))), "")
+    if json:
+        raise FormatError(
+            f"{path}: the label {json[:80]!r} is JSON, such as Label Studio's boxes; convert its COCO export, or name "
+            "a column of plain labels with --label-column"
+        )
 
 
 def zero_notes(zeros: Mapping[str, int], people: Sequence[str]) -> Iterator[str]:
@@ -93,6 +109,8 @@ def label_notes(labels: set[str], separator: str) -> Iterator[str]:
     """What the plan says of labels that may be meant otherwise than they are taken."""
     if labels and all(label.isdecimal() for label in labels):
         yield "all labels are numbers, and nothing says what they are called; --classes FILE names them"
+    if listed := min((label for label in labels if label.startswith("[")), key=len, default=""):
+        yield f"labels such as {listed[:40]!r} are lists written as text, and taken as they are"
     if separator:
         return
     for sign in SEPARATORS:

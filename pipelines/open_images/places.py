@@ -72,7 +72,8 @@ def mask_uris(folder: str) -> Callable[[str], str]:
 
     def uri(mask_path: str) -> str:
         if "/" in mask_path or "\\" in mask_path:
-            return mask_path if any(read_name(folder, mask_path)) else ""
+            readings = read_name(folder, mask_path)
+            return mask_path if readings.inside or readings.by_folder else ""
         below = by_digit.get(mask_path[:1].lower(), "")
         return f"{below}/{mask_path}" if below else mask_path
 

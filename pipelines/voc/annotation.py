@@ -42,7 +42,8 @@ def parse_annotation(
     """
     root = parse_xml(data)
     if root.tag != "annotation":
-        raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>")
+        hint = "; is it of CVAT for images? Export it as COCO or Pascal VOC" if root.find("image") is not None else ""
+        raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>{hint}")
     where, name = where or f"{stem}.xml", image_id or stem
     boxes: list[BoxRow] = []
     rejected: list[Rejected] = []

@@ -4,6 +4,7 @@ r"""Lists of images as people write them: the files of `ImageSets`, and what scr
     2007_000032  -1                                the form of class lists and of Layout: a name, then numbers
     JPEGImages/2007_000032.jpg                     with an ending, a path, a path of another computer
     2007_000032.jpg 2007_000032.xml                picture and XML side by side
+    "street one" 1                                 in quotes, as Datumaro and CVAT write names with blanks
 
 The whole line is looked up first. What names no image of the set is rejected, and the line is quoted: half a name could
 be another image's.
@@ -37,8 +38,12 @@ class Known:
 
     def find(self, text: str) -> list[str]:
         """The images that a text can name; none, one, or several of the same name in different folders."""
-        if text not in self._ids and (found := self._pair(text)):
+        if text in self._ids:
+            return [text]
+        if found := self._pair(text):
             return found
+        if len(text) > 2 and text[0] == text[-1] == '"':
+            text = text[1:-1]
         path = text.replace("\\", "/")
         for name in dict.fromkeys((text, without_ending(text), path, without_ending(path))):
             parts = name.split("/")

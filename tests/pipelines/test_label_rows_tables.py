@@ -337,3 +337,40 @@ def test_a_confidence_that_is_null_is_called_so(tmp_path: Path) -> None:
         "a.parquet": ["confidence nan of 'x'; expected 0 to 1", "confidence null of 'x'; expected 0 to 1"],
         "b.parquet": ["confidence '?' of 'x'; expected 0 to 1", "confidence null of 'x'; expected 0 to 1"],
     }
+
+
+def test_boxes_and_lists_as_text_are_no_plain_labels(tmp_path: Path) -> None:
+    studio = '"[{""x"": 1, ""y"": 2, ""width"": 3, ""rectanglelabels"": [""dog""]}]"'
+    with pytest.raises(FormatError, match="is JSON, such as Label Studio's boxes; convert its COCO export"):
+        source("--rows", text(tmp_path / "a.csv", "image,id,label", f"/data/upload/1/a.jpg,1,{studio}")).survey()
+    listed = text(tmp_path / "b.csv", "image,label", "a.jpg,\"['dog', 'cat']\"")
+    assert "are lists written as text" in " ".join(source("--rows", listed).survey().notes)
+
+
+def test_a_json_object_names_numbered_classes(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "image,label", "a.jpg,1", "b.jpg,0")
+    names = text(tmp_path / "names.json", '{"0": "rust", "1": "mildew"}')
+    assert [(c.key, c.label) for c in source("--rows", path, "--classes", names).survey().classes] == [
+        ("0", "rust"),
+        ("1", "mildew"),
+    ]
+    for content, told in (('{"0": 5}', "expected lines, or a JSON object"), ('{"rust": "0"}', "expected numbers")):
+        with pytest.raises(FormatError, match=told):
+            source("--rows", path, "--classes", text(tmp_path / "bad.json", content))
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["photos\\a b.jpg", "C:\\me\\photos\\a%20b.jpg", "/data/upload/1/a b.jpg", "/home/me/photos/a b.JPG", "a%20b.jpg"],
+)
+def test_rows_find_their_images_by_the_paths_of_others(
+    tmp_path: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any], stated: str
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "upload" / "1").mkdir(parents=True)
+    for name in ("a b.jpg", "upload/1/a b.jpg"):
+        (folder / name).write_bytes(jpeg())
+    done = convert("labels", "--rows", text(tmp_path / "a.csv", "image,label", f"{stated},dog"), "--images", folder)
+    [record] = done.records.values()
+    assert (record.image_id, record.uri) == (stated, "upload/1/a b.jpg" if "upload" in stated else "a b.jpg")
+    assert done.counts["fixed_by_reason"] == {"image:name_read": 1}

@@ -186,6 +186,8 @@ CASES: dict[str, Case] = {
     "path from the annotations": Case(named(r"..\images\2.jpg", "2.jpg"), **at("2.jpg")),
     "full path of another computer": Case(named(r"D:\my set\images\sub\2.jpg", "sub/2.jpg"), **at("sub/2.jpg")),
     "full path of another folder": Case(named("/data/other/2.jpg", "2.jpg"), **rejected("image:bad_path")),
+    "full path that is below the folder": Case(named("/deep/sub/2.jpg", "deep/sub/2.jpg"), **at("deep/sub/2.jpg")),
+    "ending in the other case": Case(named("2.JPG", "2.jpg"), **at("2.jpg")),
     "path that can be two files": Case(
         named("x/images/images/2.jpg", "2.jpg", "images/2.jpg"), **rejected("image:ambiguous")
     ),

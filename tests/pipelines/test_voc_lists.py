@@ -58,6 +58,8 @@ def listed(kit: Path, lines: str, folder: str = "Main", **options: Any) -> tuple
         ("/home/me/dogs/rex.png", "dogs/rex"),
         (r"dogs\rex", "dogs/rex"),
         ("ben", "dogs/ben"),
+        ('"street (2)"', "street (2)"),
+        ('"street (2)"  1', "street (2)"),
         ("street.jpg street.xml", "street"),
         ("street (2).jpg\tstreet (2).xml", "street (2)"),
         ("JPEGImages/street (2).jpg Annotations/street (2).xml", "street (2)"),
