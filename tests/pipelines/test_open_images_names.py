@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.errors import FormatError
 from tests.pipelines.open_images_files import CAT, DOG, HEADS, LABELS, MASKS, A, B, Maker, told
 
 Convert = Callable[..., Any]
@@ -95,3 +96,24 @@ def test_masks_are_found_by_the_paths_of_others(oi: Maker, convert: Convert, jpe
     assert [np.asarray(Image.open(io.BytesIO(box.mask))).max() if box.mask else 0 for box in boxes] == [1, 2, 0]
     assert [(r["reason"], r["where"]) for r in done.rejects] == [("box:bad_mask_path", "mask-list.csv line 5")]
     assert done.counts["kept_by_reason"] == {"box:mask_missing": 1}
+
+
+def test_class_folders_of_a_toolkit_are_one_set(oi: Maker, convert: Convert, jpeg: Callable[..., bytes]) -> None:
+    """OIDv4_ToolKit: an image in the folder of each of its classes, label files between, the boxes of the whole set."""
+    for place in (f"Dog/{A}", f"Dog/{B}", f"Cat/{B}"):
+        oi.photo(place, jpeg())
+        (oi.images / place).parent.joinpath("Label").mkdir(exist_ok=True)
+        (oi.images / place).parent.joinpath("Label", f"{place[-16:]}.txt").write_text("Dog 1.0 1.0 2.0 2.0\n")
+    rows = (
+        f"{A},{DOG},0,0.5,0,0.5,0",
+        f"{B},{DOG},0,0.5,0,0.5,0",
+        f"{B},{CAT},0,1,0,1,0",
+        f"{'f' * 16},{DOG},0,1,0,1,0",
+    )
+    oi.file("--boxes", "\n".join([HEADS[7], *rows, ""]))
+    done = convert("openimages", "--images", oi.images, *oi.words, "--only-found")
+    assert {name: [box.label for box in r.boxes] for name, r in done.records.items()} == {A: [DOG], B: [DOG, CAT]}
+    assert [(r["record"], r["reason"]) for r in done.rejects] == [(B, "image:duplicate_id")]
+    label = oi.images / "Dog" / "Label" / f"{A}.txt"
+    with pytest.raises(FormatError, match="column ImageID is missing; found Dog 1"):
+        convert("openimages", "--images", oi.images, "--boxes", label, out="other")

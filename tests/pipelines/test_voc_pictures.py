@@ -11,7 +11,7 @@ import pytest
 from pipelines.rows import ImageRow, Rejected
 from pipelines.sources.voc import Source
 from pipelines.voc.pictures import Pictures
-from schemas.errors import RecordError
+from schemas.errors import LabelError, RecordError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>5</ymax></bndbox>"
 
@@ -149,3 +149,26 @@ def test_the_reason_says_what_to_do() -> None:
     pictures = Pictures("", ["a.jpg", "a.png"])
     with pytest.raises(RecordError, match=r"'a\.jpg' or 'a\.png'; name the right one in <filename>"):
         pictures.of_xml("", "a")
+
+
+def test_a_folder_of_roboflow_is_read_by_its_dotted_names(
+    tmp_path: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any]
+) -> None:
+    """XML and pictures side by side, the same picture augmented under several hashes, sides in another order."""
+    names = ("hen_jpg.rf.0a1", "hen_jpg.rf.0b2", "hen_png.rf.0a1")
+    for seed, name in enumerate(names):
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(seed=seed))
+        sides = f"<xmin>1</xmin><xmax>{3 + seed}</xmax><ymin>2</ymin><ymax>4</ymax>"
+        (tmp_path / f"{name}.xml").write_text(
+            f"<annotation><filename>{name}.jpg</filename><path>{name}.jpg</path><object><name>Hen</name>"
+            f"<bndbox>{sides}</bndbox></object></annotation>"
+        )
+    (tmp_path / "README.roboflow.txt").write_text("hens")
+    words = ["--annotations", tmp_path, "--images", tmp_path]
+    done = convert("voc", *words, "--labels", "none")
+    assert {name: (r.uri, round(r.boxes[0].box.xmax * 8), r.boxes[0].label) for name, r in done.records.items()} == {
+        name: (f"{name}.jpg", 3 + seed, "Hen") for seed, name in enumerate(names)
+    }
+    assert not done.rejects
+    with pytest.raises(LabelError, match="does not know 'Hen'"):
+        convert("voc", *words, out="mapped")

@@ -255,3 +255,28 @@ def test_classes_of_ones_own_are_told_to_be_numbered_by_what_occurs(folders: Pat
     assert source(folders).survey().notes == ()
     (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("dog", "raccoon")))
     assert "--classes FILE" in source(folders).survey().notes[0]
+
+
+ELSEWHERE = {
+    "Labelbox's polygon": ("<object><name>dog</name><polygon><x1>5</x1><y1>6</y1></polygon></object>", "no <bndbox>"),
+    "HollywoodHeads' empty object": ("<object/>", "no <name>"),
+    "a rotated box": ("<object><name>dog</name><robndbox><cx>5</cx><cy>6</cy></robndbox></object>", "no <bndbox>"),
+    "points": ("<object><name>dog</name><points><x>5</x></points></object>", "no <bndbox>"),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_an_object_of_another_kind_costs_itself_alone(case: str) -> None:
+    bad, told = ELSEWHERE[case]
+    with_attributes = DOG.replace(
+        "<difficult>", "<attributes><attribute><name>x</name></attribute></attributes><difficult>"
+    )
+    row, rejected = parse_annotation(xml(bad, with_attributes), "a")
+    assert [(box.class_key, box.xmin, box.ymin, box.xmax, box.ymax) for box in row.boxes] == [("dog", 0, 1, 8, 6)]
+    assert [(r.reason, r.record) for r in rejected] == [("box:malformed", "a#1")]
+    assert told in rejected[0].found
+
+
+def test_xml_of_cvat_for_images_is_told_what_to_do() -> None:
+    with pytest.raises(RecordError, match=r"root is <annotations>; expected <annotation>; is it of CVAT for images\?"):
+        parse_annotation(b"<annotations><image id='0' name='a.jpg'/></annotations>", "annotations")
