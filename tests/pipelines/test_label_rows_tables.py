@@ -354,6 +354,9 @@ def test_a_json_object_names_numbered_classes(tmp_path: Path) -> None:
         ("0", "rust"),
         ("1", "mildew"),
     ]
+    for lines in ("0,rust\n1,mildew", "0: rust\n1: mildew\n", "0\trust\n1\tmildew"):
+        listed = source("--rows", path, "--classes", text(tmp_path / "names.txt", lines))
+        assert [(c.key, c.label) for c in listed.survey().classes] == [("0", "rust"), ("1", "mildew")]
     for content, told in (('{"0": 5}', "expected lines, or a JSON object"), ('{"rust": "0"}', "expected numbers")):
         with pytest.raises(FormatError, match=told):
             source("--rows", path, "--classes", text(tmp_path / "bad.json", content))
