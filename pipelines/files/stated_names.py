@@ -5,7 +5,8 @@ A name is taken as it stands where a file is there. Only then it is read as othe
     images\a.png   D:\set\images\a.png        paths of Windows
     a%20b.png   file:///home/me/set/a.png     encoded for URLs
     sub/../a.png   ../images/a.png            paths by way of other folders
-    /data/local-files/?d=set/a.png            Label Studio's own
+    /data/local-files/?d=set/a.png            Label Studio's own: a file that it was given, an upload with its hash
+    /data/upload/1/1a2b3c4d-a.png
     u with its dots as a sign of its own      Unicode as macOS writes it
     a.JPG                                     an ending of the other case
 
@@ -29,6 +30,7 @@ from schemas.errors import RecordError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _DRIVE = re.compile(r"[A-Za-z]:/")
+_UNIQUE = re.compile(r"[0-9a-f]{8}-")  # begins the names that Label Studio gives to uploads
 _LOCAL_FILES, _UPLOADS = "local-files/?d=", "/data/upload/"  # Label Studio's
 
 
@@ -67,7 +69,7 @@ def find(root: str, name: str, exists: Callable[[str], bool]) -> str:
             if there:
                 return there[0]
     if readings.inside or readings.by_folder:
-        raise RecordError("image:missing", "there is no such file", found=posixpath.basename(name))
+        raise RecordError("image:missing", "there is no such file", found=name)
     raise RecordError(
         "image:bad_path",
         f"the name leads out of the image folder and through none called {_names(_roots(root))}; give a folder that "
@@ -88,6 +90,8 @@ def read_name(root: str, name: str) -> Readings:
             whole[(form.partition("://")[2] or form.partition(":/")[2] or form).lstrip("/")] = None
             if form.startswith(_UPLOADS):
                 inside[form.removeprefix("/data/")] = None
+                if _UNIQUE.match(posixpath.basename(form)):
+                    inside[posixpath.basename(form)] = None
         elif not form.startswith("../"):
             inside[form] = None
         else:

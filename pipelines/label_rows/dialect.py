@@ -1,7 +1,8 @@
 """How a text table is written: what parts its cells, and whether its first line is a header.
 
 The separator is the one with which the columns are found: that of the format first, then `,`, `;`, tab and `|`. A table
-without header is read where `--columns` names its columns. What is no table of UTF-8 is told by what it is.
+without header is read where `--columns` names its columns, with a blank between them too: `train/a.jpg 3`. What is no
+table of UTF-8 is told by what it is.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def read_dialect(path: str, kind: str, layout: Layout) -> Dialect:
         raise FormatError(f"{path} line 1 is {line!r}, which is for Excel alone; leave the line out")
     usual = "\t" if kind == "tsv" else ","
     faults: list[tuple[int, FormatError]] = []
-    for separator in dict.fromkeys((usual, *SEPARATORS)):
+    for separator in dict.fromkeys((usual, *SEPARATORS, *([" "] if layout.columns else []))):
         names = _cells(path, line, separator)
         try:
             if layout.columns:
@@ -83,6 +84,22 @@ def read_dialect(path: str, kind: str, layout: Layout) -> Dialect:
     raise FormatError(
         f"{fault}. Is that a row, and the table without header? Name its columns with --columns"
     ) from fault
+
+
+def check_tencent(path: str) -> None:
+    """See that a file has lines as tencent-ml-images, by its first one.
+
+    Raises:
+        InputError: if it cannot be read.
+        FormatError: if the line has no INDEX:CONFIDENCE.
+    """
+    line = first_line(path, "label rows").decode("utf-8", "replace").strip()
+    words = line.split()[1:]
+    if words and not any(":" in word for word in words):
+        raise FormatError(
+            f"{path} line 1: found {line[:80]!r}; expected PATH<TAB>INDEX:CONFIDENCE<TAB>..., as tencent-ml-images. "
+            "Lines of path and label are read with --columns image,label, other tables with --table-format"
+        )
 
 
 def _without_header(path: str, cells: list[str], separator: str, layout: Layout) -> Dialect:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.files import storage
-from pipelines.label_rows.dialect import read_dialect
+from pipelines.label_rows.dialect import check_tencent, read_dialect
 from pipelines.label_rows.embedded import image_column, is_binary, is_image_struct, label_names
 from pipelines.label_rows.layout import Columns, Layout, find_columns, format_of
 from schemas.errors import FormatError, InputError
@@ -26,6 +26,7 @@ def file_columns(path: str, layout: Layout) -> Columns:
     if layout.columns and kind not in ("csv", "tsv"):
         raise FormatError(f"{path}: --columns names those of text tables without header; this is {kind}")
     if kind == "tencent":
+        check_tencent(path)
         return Columns(image="image", id="image", label="label", confidence="confidence", people=layout.people)
     if kind == "parquet":
         with opened_parquet(path) as file:

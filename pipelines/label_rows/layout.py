@@ -123,6 +123,8 @@ def format_of(path: str, layout: Layout) -> str:
         FormatError: if neither tells it.
     """
     found = layout.format or next((f for ending, f in _BY_ENDING.items() if path.lower().endswith(ending)), "")
+    if found == "tencent" and not layout.format and layout.columns:
+        return "csv"
     if not found:
         raise FormatError(f"{path}: no ending of {', '.join(_BY_ENDING)}; say what it is with --table-format")
     return found

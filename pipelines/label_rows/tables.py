@@ -279,7 +279,7 @@ def _tencent_batches(path: str, found: Range, columns: Columns, layout: Layout) 
         index = pc.list_element(parts, 0)
         bare = ~paired.to_numpy(zero_copy_only=False)
         confidence = pc.list_element(pc.if_else(paired, parts, _pair()), 1)
-        confidence = pc.if_else(pa.array(bare), labels, confidence) if bare.any() else confidence
+        confidence = pc.if_else(pa.array(bare), "none", confidence) if bare.any() else confidence
         images = flat.take(pa.array(first))
         texts = {"image": images.take(pa.array(parent)), "label": index, "confidence": confidence}
         yield judge(columns, layout, texts, pa.array(lines[parent]))

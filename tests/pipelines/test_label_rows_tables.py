@@ -377,3 +377,23 @@ def test_rows_find_their_images_by_the_paths_of_others(
     [record] = done.records.values()
     assert (record.image_id, record.uri) == (stated, "upload/1/a b.jpg" if "upload" in stated else "a b.jpg")
     assert done.counts["fixed_by_reason"] == {"image:name_read": 1}
+
+
+def test_lists_of_path_and_label_are_not_taken_for_tencents_lines(tmp_path: Path) -> None:
+    path = text(tmp_path / "train.txt", "n01/a.JPEG 0", "n02/b.JPEG 1")
+    with pytest.raises(
+        FormatError, match=r"found 'n01/a.JPEG 0'; expected PATH<TAB>INDEX:CONFIDENCE.*--columns image,label"
+    ):
+        source("--rows", path).survey()
+    words = [path, "--columns", "image,label", "--classes", text(tmp_path / "names.txt", "0,tench", "1,goldfish")]
+    assert said(*words) == {"n01/a.JPEG": [("0", 1.0)], "n02/b.JPEG": [("1", 1.0)]}
+    boxes = text(tmp_path / "yolo.txt", "0 0.5 0.5 0.2 0.2")
+    with pytest.raises(FormatError, match="expected PATH<TAB>INDEX:CONFIDENCE"):
+        source("--rows", boxes).survey()
+
+
+def test_a_word_without_confidence_is_no_label_of_that_confidence(tmp_path: Path) -> None:
+    path = text(tmp_path / "rows.txt", "a.jpg\t3:0.5\t1\t0.25")
+    assert said(path) == {"a.jpg": [("3", 0.5)]}
+    lost = [row.found for row in source("--rows", path).read() if isinstance(row, Rejected)]
+    assert lost == ["confidence 'none' of '1'; expected 0 to 1", "confidence 'none' of '0.25'; expected 0 to 1"]

@@ -192,6 +192,8 @@ CASES: dict[str, Case] = {
         named("x/images/images/2.jpg", "2.jpg", "images/2.jpg"), **rejected("image:ambiguous")
     ),
     "Label Studio's URL": Case(named("/data/local-files/?d=sub%5C2.jpg", "sub/2.jpg"), **at("sub/2.jpg")),
+    "Label Studio's upload": Case(named("/data/upload/7/0a1b2c3d-2.jpg", "0a1b2c3d-2.jpg"), **at("0a1b2c3d-2.jpg")),
+    "another upload": Case(named("/data/upload/7/2.jpg", "2.jpg"), **rejected("image:missing")),
     "name in the other Unicode form": Case(named("e\u0301.jpg", "\u00e9.jpg"), **at("\u00e9.jpg")),
     "file name that is a number": Case(named(2, "2"), **rejected("image:malformed")),
     "no file name": Case(named(None), **rejected("image:missing")),
