@@ -8,9 +8,9 @@ from typing import BinaryIO, NoReturn, Protocol
 
 from pipelines.files import storage
 from schemas.errors import FormatError
+from wordtree.text_files import GLANCE, what_it_is
 
 WINDOW = 1 << 20
-_GLANCE = 256  # bytes of either end that say what a file is
 EXPLAINED = 64 << 20  # files up to this size are read whole to explain a syntax error
 _KINDS = {
     b"[": "a list",
@@ -126,11 +126,11 @@ class Window:
     def _syntax_error(self, line: int, column: int, byte: int, message: str) -> FormatError:
         size = storage.size_of(self._path)
         with storage.opened(self._path) as stream:
-            head = stream.read(_GLANCE)
-            stream.seek(max(0, size - _GLANCE))
-            tail = stream.read(_GLANCE)
+            head = stream.read(GLANCE)
+            stream.seek(max(0, size - GLANCE))
+            tail = stream.read(GLANCE)
         place = f"{self.where} line {line} column {column} (byte {byte}): {message}; expected"
-        if told := storage.what_it_is(head):
+        if told := what_it_is(head):
             return FormatError(f"{self.where}: {told}; expected JSON")
         if message.startswith("Extra data"):
             return FormatError(f"{place} one object and nothing behind it. Are these JSON Lines, or two files in one?")

@@ -25,8 +25,8 @@ from typing import BinaryIO, TypeVar
 from pipelines.files import remote
 from pipelines.files.faults import StorageError, trouble_of
 from schemas.errors import InputError, RecordError
+from wordtree.text_files import GLANCE, what_it_is
 
-LFS_POINTER = b"version https://git-lfs"  # begins the text that stands for a file that was not fetched
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.ENXIO, errno.ENODEV)
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 _LONGEST_KEY = 1024  # bytes, on S3 and Google Cloud Storage
@@ -165,10 +165,13 @@ def read_source(path: str, what: str) -> bytes:
         InputError: if it cannot be read; `what` names its role.
     """
     try:
-        return read_bytes(path)
+        data = read_bytes(path)
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise InputError(f"{what} {path!r} {reason}") from error
+    if told := what_it_is(data[:GLANCE]):
+        raise InputError(f"{what} {path!r} is {told}")
+    return data
 
 
 def exists(path: str) -> bool:
@@ -308,16 +311,6 @@ def same_options(found: object, wanted: object) -> bool:
 def _spelt_out(text: str) -> str:
     """Words as absolute paths; several paths stand in one text with blanks between them."""
     return " ".join(word if is_remote(word) or not word else os.path.abspath(word) for word in text.split(" "))
-
-
-def what_it_is(head: bytes) -> str:
-    """What a file is by its first bytes that is often found in the place of data; "" for nothing of the kind."""
-    if head.startswith(LFS_POINTER):
-        return "a Git LFS pointer in place of the file; fetch it with `git lfs pull`"
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "a web page in place of the file"
-    return ""
 
 
 def name_of(path: str) -> str:

@@ -10,9 +10,9 @@ import struct
 from collections.abc import Collection
 from typing import NamedTuple
 
-from pipelines.files.storage import LFS_POINTER
 from schemas.errors import RecordError
 from schemas.record import ImageFormat
+from wordtree.text_files import LFS_POINTER
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes an image for a decompression bomb: 0.5 GB as RGB
 _SOF = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))

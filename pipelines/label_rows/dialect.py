@@ -11,7 +11,6 @@ import csv
 import re
 from typing import NamedTuple
 
-from pipelines.files import storage
 from pipelines.files.csv_ranges import first_line
 from pipelines.label_rows.layout import Columns, Layout, find_columns
 from schemas.errors import FormatError
@@ -60,7 +59,7 @@ def read_dialect(path: str, kind: str, layout: Layout) -> Dialect:
         FormatError: if it is no table, or a column is missing.
     """
     data = first_line(path, "label rows")
-    told = storage.what_it_is(data) or next((what for start, what in _KINDS if data.startswith(start)), "")
+    told = next((what for start, what in _KINDS if data.startswith(start)), "")
     if not told and (data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]):
         told = "no UTF-8 but UTF-16 or no text at all; write it again in UTF-8"
     if told:
@@ -70,7 +69,8 @@ def read_dialect(path: str, kind: str, layout: Layout) -> Dialect:
         raise FormatError(f"{path} line 1 is {line!r}, which is for Excel alone; leave the line out")
     usual = "\t" if kind == "tsv" else ","
     faults: list[tuple[int, FormatError]] = []
-    for separator in dict.fromkeys((usual, *SEPARATORS, *([" "] if layout.columns else []))):
+    others = (*SEPARATORS, " ") if layout.columns else SEPARATORS
+    for separator in dict.fromkeys((usual, *others)):
         names = _cells(path, line, separator)
         try:
             if layout.columns:

@@ -13,6 +13,7 @@ from pipelines.label_rows.dialect import check_tencent, read_dialect
 from pipelines.label_rows.embedded import image_column, is_binary, is_image_struct, label_names
 from pipelines.label_rows.layout import Columns, Layout, find_columns, format_of
 from schemas.errors import FormatError, InputError
+from wordtree.text_files import GLANCE, what_it_is
 
 
 def file_columns(path: str, layout: Layout) -> Columns:
@@ -145,7 +146,7 @@ def opened_parquet(path: str) -> Iterator[pq.ParquetFile]:
         raise InputError(f"label rows {path!r} do not exist") from None
     except pa.ArrowInvalid as error:
         with storage.opened(path) as stream:
-            told = storage.what_it_is(stream.read(64))
+            told = what_it_is(stream.read(GLANCE))
         raise FormatError(f"{path}: {told or ' '.join(str(error).split())}; expected a Parquet file") from error
 
 

@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from typing import cast
 
-from pipelines.files.storage import what_it_is
 from schemas.errors import RecordError
+from wordtree.text_files import what_it_is
 
 Element = ElementTree.Element
 DEEPEST = 50  # elements in elements
