@@ -12,21 +12,23 @@ A piece's name says all that is needed to read it, so that nothing is listed twi
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 from pipelines.files import storage
 from pipelines.files.archives import is_archive, members
-from pipelines.files.stated_names import IMAGE_ENDINGS
+from pipelines.files.stated_names import IMAGE_ENDINGS, find
 from pipelines.imagenet.lines import lines_of
 from pipelines.imagenet.naming import IGNORED, WNID, File, by_itself, in_class
 from pipelines.rows import Member
-from schemas.errors import InputError
+from schemas.errors import InputError, RecordError
 
 MEMBERS_LOOKED_AT = 50  # of an archive, to know its kind
+_ELSEWHERE = re.compile(r"/|\.\./|[A-Za-z]:/|\w+://")
 _NUMBERED = re.compile(r"(.*\S)\s+(-?\d{1,9})")
 _OFFICIAL = re.compile(r"(?:^|/)(?:n\d{8}_\d+|ILSVRC\d{4}_\w+_\d{8})$")
 Pieces = tuple[list[str], bool]
@@ -191,6 +193,9 @@ def _listed(images: str, listing: str) -> Iterator[File]:
             name = name if _is_there(images, name) else numbered[1]
         if not name:
             continue
+        if _ELSEWHERE.match(name):  # box files lie as the images do, below their own folder
+            with contextlib.suppress(RecordError):
+                name = find(images, name, partial(_is_there, images))
         stem, ending = posixpath.splitext(name)
         uri = name if ending.lower() in IMAGE_ENDINGS else f"{name}.JPEG"
         inner = (stem if uri == name else name).split("/")

@@ -143,3 +143,18 @@ def test_classes_and_boxes_with_blanks_in_their_names_are_whole(tmp_path: Path, 
     assert [(row.reason, row.where) for row in rows if isinstance(row, Rejected)] == [
         ("box:malformed", "hot dog_boxes.txt:2")
     ]
+
+
+def test_lists_of_full_paths_find_images_and_boxes(tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    (tmp_path / "boxes" / "a").mkdir(parents=True)
+    for name in ("x 1", "y"):
+        (tmp_path / "val" / "a" / f"{name}.JPEG").write_bytes(jpeg())
+        (tmp_path / "boxes" / "a" / f"{name}.xml").write_text(XML)
+    (tmp_path / "list").write_text(f"{tmp_path}/val/a/x 1.JPEG\nD:\\sets\\val\\a\\y\n")
+    source = source_of("--images", tmp_path / "val", "--boxes", tmp_path / "boxes", "--list", tmp_path / "list")
+    found = images(source)
+    assert {name: (row.uri, corners(row)) for name, row in found.items()} == {
+        "a/x 1": ("a/x 1.JPEG", [(DOG, 1, 1, 4, 4)]),
+        "a/y": ("a/y.JPEG", [(DOG, 1, 1, 4, 4)]),
+    }
