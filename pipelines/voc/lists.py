@@ -15,6 +15,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from pipelines.files import storage
@@ -32,9 +33,13 @@ class Known:
 
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = frozenset(ids)
-        self._by_name: dict[str, list[str]] = {}
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for image_id in sorted(self._ids):
-            self._by_name.setdefault(posixpath.basename(image_id), []).append(image_id)
+            found.setdefault(posixpath.basename(image_id), []).append(image_id)
+        return found
 
     def find(self, text: str) -> list[str]:
         """The images that a text can name; none, one, or several of the same name in different folders."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from functools import cached_property
 
 from pipelines.files import stated_names
 from pipelines.files.stated_names import IMAGE_ENDINGS
@@ -28,14 +29,23 @@ class Pictures:
         """
         self._root = root
         self._paths = frozenset(paths)
-        self._by_name: dict[str, list[str]] = {}
-        self._by_stem: dict[str, list[str]] = {}
+        self._flat = not any("/" in path for path in self._paths)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for path in sorted(self._paths):
-            name = posixpath.basename(path)
+            found.setdefault(posixpath.basename(path), []).append(path)
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, paths in self._by_name.items():
             stem, ending = posixpath.splitext(name)
-            self._by_name.setdefault(name, []).append(path)
             if ending.lower() in IMAGE_ENDINGS:
-                self._by_stem.setdefault(stem, []).append(path)
+                found.setdefault(stem, []).extend(paths)
+        return found
 
     def stems(self) -> list[str]:
         """Every picture's path without its ending."""
@@ -52,6 +62,8 @@ class Pictures:
             RecordError: `image:ambiguous`.
         """
         filename = filename.strip()
+        if self._flat and filename in self._paths:
+            return filename
         if not filename or filename in self._by_name:
             return self._one_of(self._by_name.get(filename, []), folder, image_id)
         try:
