@@ -97,6 +97,7 @@ def _run_bench(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps([{"title": arm.title, "run": arm.subject.run} for arm in plan.arms]))
         return 0
+    args.resumes = True
     result = bench(plan, force=args.force, log=lambda line: print(line, file=sys.stderr, flush=True))
     if args.json:
         print(json.dumps(result))

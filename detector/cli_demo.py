@@ -31,6 +31,7 @@ def _run_demo(args: argparse.Namespace) -> int:
     from detector.demo.run import run_demo
 
     began = time.monotonic()
+    args.resumes = True
     run_demo(Path(args.out), seed=args.seed, quick=args.quick, log=log_line)
     print(f"the whole demo took {(time.monotonic() - began) / 60:.1f} minutes")
     return 0

@@ -195,7 +195,10 @@ def _run_detect(args: argparse.Namespace) -> int:
         if args.tree or args.names:
             raise ConfigError("--tree and --names go with --darknet; a run directory has its own tree")
         if len(args.inputs) < 2:
-            raise ConfigError(f"found one word, {args.inputs[0]!r}; expected a run directory and then images")
+            word = args.inputs[0]
+            run = Path(word.partition("@")[0], "config.json").is_file()
+            found = f"no images: found the run {word!r} alone" if run else f"no run directory: found {word!r} alone"
+            raise ConfigError(f"{found}; expected a run directory, then images, folders or films")
     out = Path(args.out)
     if out.exists() and not args.force:
         raise OutputError(f"{out} exists already; choose another --out or replace it with --force")

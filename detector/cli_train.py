@@ -144,6 +144,7 @@ def _run_train(args: argparse.Namespace) -> int:
     if args.dry_run:
         _print_network(experiment, tree, args)
         return 0
+    args.resumes = True
     try:
         train(
             experiment,

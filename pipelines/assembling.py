@@ -21,11 +21,11 @@ from pipelines.files.faults import StorageError
 from pipelines.labelling import label_map_items
 from pipelines.plan import Plan, versions
 from pipelines.rows import Noted, Rejected
-from pipelines.writing import WORK_FOLDER, ShardReport, read_piece_report, read_report, work_path
+from pipelines.writing import ShardReport, read_piece_report, read_report, work_path
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import OutputError
 from schemas.label_map import write_label_map
-from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
+from schemas.manifest import MANIFEST_NAME, WORK_FOLDER, Counts, Manifest, ShardEntry, manifest_from_json
 from schemas.tfds import FILE_NAMES as TFDS_NAMES
 from schemas.tfds import tfds_files
 
@@ -78,10 +78,11 @@ def state_of(plan: Plan) -> State:
             data = json.loads(storage.read_bytes(storage.join(out, WORK_FOLDER, PLAN_NAME)))
         except (FileNotFoundError, ValueError):
             data = None  # killed while beginning: no shard was written
-        if data is not None and data["fingerprint"] != plan.job.fingerprint:
+        if data is not None:
             found, wanted = data["identity"], json.loads(json.dumps(_identity(plan)))
             _refuse_if_different(out, "holds an unfinished dataset that was begun differently", found, wanted)
-            raise OutputError(f"{out!r} holds an unfinished dataset of other inputs; begin anew with --force")
+            if data["fingerprint"] != plan.job.fingerprint:
+                raise OutputError(f"{out!r} holds an unfinished dataset of other inputs; begin anew with --force")
         return State.UNFINISHED
     if folders or names:
         shown = ", ".join((folders + names)[:3])
@@ -143,7 +144,7 @@ def _identity(plan: Plan) -> dict[str, object]:
 def _refuse_if_different(out: str, what: str, found: dict[str, object], wanted: dict[str, object]) -> None:
     if found.get("records") != wanted.get("records"):
         raise OutputError(f"{out!r} {what}, by another version of the program; replace it with --force")
-    different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    different = sorted(key for key in {*found, *wanted} if not storage.same_options(found.get(key), wanted.get(key)))
     if different:
         told = [
             f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}"

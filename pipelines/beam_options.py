@@ -36,6 +36,11 @@ from schemas.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
 FLINK, PRISM = "FlinkRunner", "PrismRunner"
+_JARS = {
+    "SparkRunner": "spark_job_server_jar",
+    "KafkaStreamsRunner": "kafka_streams_job_server_jar",
+    "PortableRunner": "",
+}
 _FLINK_HERE = ("[local]", "[auto]")
 _PROXY_VARIABLE = "no_grpc_proxy"
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -62,7 +67,7 @@ def beam_options(words: Sequence[str], *, workers: int = 1) -> PipelineOptions:
 
     Raises:
         ConfigError: for a word that Beam does not know, a mode that loses records, workers for a runner elsewhere, or a
-            runner whose programs are not there.
+            runner whose programs or job server are not there.
     """
     if workers < 1:
         raise ConfigError(f"--workers is {workers}; expected 1 or more")
@@ -89,6 +94,8 @@ def beam_options(words: Sequence[str], *, workers: int = 1) -> PipelineOptions:
     elif runner == PRISM and known.view_as(PortableOptions).job_endpoint is None:
         flag = known.view_as(PrismRunnerOptions).prism_location
         flags.append(f"--prism_location={programs.find_prism(flag or '', beam.__version__)}")
+    elif runner in _JARS and known.view_as(PortableOptions).job_endpoint is None:
+        _check_job_server(known, runner)
     if workers > 1 and runner == LOCAL_RUNNER:
         flags.append(f"--direct_num_workers={workers}")
     return PipelineOptions([*words, *flags])
@@ -110,6 +117,25 @@ def _local_flink_flags(known: PipelineOptions, workers: int) -> list[str]:
     parallelism = told if told > 0 else workers
     processes = int(known.view_as(PortableOptions).sdk_worker_parallelism)
     return [f"--parallelism={parallelism}", f"--sdk_worker_parallelism={processes if processes > 1 else parallelism}"]
+
+
+def _check_job_server(known: PipelineOptions, runner: str) -> None:
+    """Beam would download a job server in the middle of a run.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    option = _JARS[runner]
+    jar = str(known.get_all_options().get(option) or "") if option else ""
+    if jar and os.path.isfile(jar):
+        programs.find_java(known.view_as(JobServerOptions).job_server_java_launcher)
+        return
+    found = f"found no file {jar!r}" if jar else "it is not here, and no run downloads one"
+    way = f", or its jar with --{option}=FILE" if option else ""
+    raise ConfigError(
+        f"after `--`: {runner} needs a job server: {found}; give --job_endpoint=HOST:PORT of one that runs{way}. "
+        "docs/engines.md names the engines that run here"
+    )
 
 
 def _flink_program_flags(known: PipelineOptions) -> list[str]:

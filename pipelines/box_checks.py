@@ -85,7 +85,7 @@ def annotate(
         corners = f"(x {row.xmin:g} to {row.xmax:g}, y {row.ymin:g} to {row.ymax:g})"
         size = f"{stored.width} x {stored.height}"
         raise RecordError(error.reason, f"{corners} in an image of {size}: {error}") from error
-    plain = frame.orientation == turned == frame.area == 1 and not done
+    plain = frame.orientation == turned == frame.area == 1 and not done and policy.masks == "keep"
     if plain and not (row.keypoints or row.parts or row.segmentation or row.mask_uri or row.flag_unread):
         # Nearly all boxes: nothing to turn, to draw or to tell.
         flags = (row.is_difficult, row.is_truncated, row.is_occluded, row.is_group_of, row.is_depiction, row.is_inside)
@@ -105,16 +105,21 @@ def annotate(
     if turned != 1:
         box = turn_box(box, turned)
     if row.flag_unread:
-        notes.append(("box:flag_unread", "fixed", "a flag is neither 0 nor 1"))
+        notes.append(("box:flag_unread", "fixed", f"{row.flag_unread}; expected 0 or 1"))
     if isinstance(mask, RecordError):
         notes.append(("box:mask_missing", "kept", f"{row.mask_uri}: {mask}"))
         mask = b""
     segmentation = row.segmentation
     if segmentation:
         try:
-            segmentation, mask = _segmentation(row, frame, stored, turned, mask, policy)
+            segmentation, mask, without_area = _segmentation(row, frame, stored, turned, mask, policy)
+            if mask and without_area:
+                notes.append(("box:mask_part", "kept", f"{without_area} of its polygons have fewer than three points"))
         except RecordError as error:
             notes.append(("box:mask_unreadable", "kept", f"{error}"))
+    if policy.masks == "png" and not mask and not any(reason.startswith("box:mask_") for reason, _, _ in notes):
+        told = f"covers no pixel: {segmentation[:60]}" if segmentation else "is missing"
+        notes.append(("box:no_mask", "kept", f"its segmentation {told}"))
     annotation = BoxAnnotation(
         box=box,
         label=entry.label,
@@ -157,13 +162,14 @@ def _keypoint(point: tuple[float, float, int], frame: Frame, turned: int) -> Key
 
 def _segmentation(
     row: BoxRow, frame: Frame, stored: ImageHeader, turned: int, mask: bytes, policy: Policy
-) -> tuple[str, bytes]:
-    """The mask's text in pixels of the written image; and drawn, where the policy asks for it and there is none.
+) -> tuple[str, bytes, int]:
+    """The mask's text in pixels of the written image; and drawn, where the policy asks for it and there is none; and of
+    how many polygons nothing is seen then.
 
     Raises:
         RecordError: for a text that is no mask and would have to be changed or drawn.
     """
-    from schemas.masks import segmentation_png, transform_segmentation
+    from schemas.masks import mask_png, polygons_without_area, segmentation_mask, transform_segmentation
 
     text, size = row.segmentation, (round(frame.height), round(frame.width))
     written = kept = (stored.height, stored.width)
@@ -173,5 +179,7 @@ def _segmentation(
         written = (stored.width, stored.height) if turned in QUARTER_TURNED else kept
         text = transform_segmentation(text, kept, written, turned)
     if policy.masks == "png" and not mask:
-        mask = segmentation_png(text, *written)
-    return text, mask
+        pixels = segmentation_mask(text, *written)
+        mask = mask_png(pixels) if pixels.any() else b""
+        return text, mask, polygons_without_area(text)
+    return text, mask, 0

@@ -194,6 +194,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from pipelines.progress import Progress
 
     begun = time.monotonic()
+    args.resumes = True
     with Progress(plan):
         done = source.rows_only_job(args, plan) or convert(
             plan, beam_args=args.beam_args, workers=args.workers, force=args.force
@@ -206,6 +207,8 @@ def run_convert(args: argparse.Namespace) -> int:
         _print_speed(done.manifest, seconds, talk)
     if args.json:
         result = {"out": plan.job.out, "was_complete": done.was_complete, "seconds": round(seconds, 3)}
+        if "unused_columns" in plan.options:
+            result["unused_columns"] = plan.options["unused_columns"]
         print(json.dumps({**result, "shards": len(done.manifest.shards), **asdict(done.manifest.counts)}))
     if not done.manifest.counts.images_written:
         print(f"no image was written; {REJECTS_NAME} in {plan.job.out} says why", file=sys.stderr)

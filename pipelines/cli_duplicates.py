@@ -78,6 +78,7 @@ def run_duplicates(args: argparse.Namespace) -> int:
     from pipelines.duplicates.run import DuplicateOptions, find_duplicates
 
     out = args.out.rstrip("/") or args.out
+    args.resumes = bool(out)  # the hashes of the images are kept there
     done = find_duplicates(
         args.datasets,
         args.against,

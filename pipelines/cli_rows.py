@@ -214,6 +214,7 @@ def run_assemble(args: argparse.Namespace) -> int:
         print("dry run: nothing was written", file=talk)
         return 0
     begun = time.monotonic()
+    args.resumes = True
     done = assemble(job, beam_args=args.beam_args, workers=args.workers, force=args.force)
     if done.was_complete:
         print(f"{args.out} is complete already; nothing to do", file=talk)

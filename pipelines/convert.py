@@ -27,9 +27,9 @@ from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.spool import SPOOL_FOLDER
-from pipelines.writing import WORK_FOLDER, read_piece, write_shard
+from pipelines.writing import read_piece, write_shard
 from schemas.errors import ConfigError
-from schemas.manifest import Manifest
+from schemas.manifest import WORK_FOLDER, Manifest
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ Rows arrive sorted by the hash of their image and then by their place in the sou
 by side, whatever files and workers they come from. One `ImageRow` says that the image exists; `Statements` add to it.
 
     a second ImageRow of an image     reject `image:duplicate_id`, with its annotations
+    statements about a rejected one   reject `box:image_rejected`, `label:image_rejected`, `caption:image_rejected`
     statements without an ImageRow    reject `box:unknown_image`, `label:unknown_image`, `caption:unknown_image`;
                                       `image:not_listed` where they say nothing else
 """
@@ -28,11 +29,13 @@ def join(rows: Iterable[Row]) -> Iterator[ImageRow | Rejected]:
     """
     for image_id, group in groupby(rows, key=lambda row: row.image_id):
         first: ImageRow | None = None
+        refused = ""  # why the image itself is not written
         said: list[Statements] = []
         for row in group:
             if isinstance(row, Statements):
                 said.append(row)
             elif isinstance(row, Rejected):
+                refused = refused or (row.reason if row.kind == "image" else "")
                 yield row
             elif first is None:
                 first = row
@@ -45,6 +48,9 @@ def join(rows: Iterable[Row]) -> Iterator[ImageRow | Rejected]:
             continue
         found = f"image {image_id} is in no list of images"
         for row in said:
+            if refused:
+                yield from rejected_annotations(row, "image_rejected", refused)
+                continue
             yield from rejected_annotations(row, "unknown_image", found)
             if not (row.boxes or row.labels or row.captions):  # a map, or that boxes were sought: still not lost
                 where = row.map_uris[0][1] if row.map_uris else row.provenance

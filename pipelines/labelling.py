@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wordtree.tree import WordTree
 
 NO_LABEL_MAP = "none"
+SHOWN = 8  # classes that a message lists
+_REJECT = "reject their annotations with --on-unknown-class reject, "  # advice where something is left then
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,8 @@ def resolve_classes(
     entries, unknown = _map_classes(classes, spec)
     if unknown and (on_unknown == "error" or not entries):
         raise LabelError(
-            f"label map {spec!r} does not know {_listed(unknown)} of the dataset's {len(classes)} classes. Give a "
-            "table with --labels FILE, reject their annotations with --on-unknown-class reject, or take no map with "
-            "--labels none"
+            f"label map {spec!r} does not know {_with_hints(unknown, spec)} of the dataset's {len(classes)} classes. "
+            f"Give a table with --labels FILE, {_REJECT if entries else ''}or take no map with --labels none"
         )
     if not tree_path:
         return LabelSpace(source, entries, tuple(unknown))
@@ -108,11 +109,13 @@ def _place_in_tree(space: LabelSpace, tree_path: str, spec: str, on_unknown: Lit
     missing = [entry for entry in space.classes.values() if entry.wnid not in tree]
     if missing and (on_unknown == "error" or len(missing) == len(space.classes)):
         told = _listed([f"{entry.label} ({entry.wnid})" for entry in missing])
+        some = len(missing) < len(space.classes)
         raise LabelError(
             f"the tree {tree_path!r} has no node for {told}. "
             f"Build it again with this dataset's labels: wordtree tree build --labels {spec} ... --out {tree_path} "
-            "(people of ImageNet are left out there unless --include-person is given), or reject the annotations of "
-            "these classes with --on-unknown-class reject"
+            "(people of ImageNet are left out there unless --include-person is given)"
+            + f", or {_REJECT.removesuffix(', ')}"
+            * some
         )
     placed = {
         key: replace(entry, node=tree.index(entry.wnid)) for key, entry in space.classes.items() if entry.wnid in tree
@@ -127,9 +130,18 @@ def _read_tree(path: str) -> WordTree:
     return read_tree(path)
 
 
+def _with_hints(unknown: Sequence[str], spec: str) -> str:
+    """Labels that a map does not know, each with the one that may be meant."""
+    from wordtree.mapping import load_label_map
+
+    near = [(label, load_label_map(spec).near(label).removeprefix("; ")) for label in unknown[:SHOWN]]
+    shown = ", ".join(f"{label!r} ({hint})" if hint else repr(label) for label, hint in near)
+    return shown + (f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else "")
+
+
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:8])
-    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def label_map_items(space: LabelSpace, tree_path: str = "") -> list[LabelMapItem]:

@@ -26,7 +26,7 @@ from schemas.manifest import SourceFile
 IMAGES_PER_SHARD = 2000  # COCO's train2017 in 60 files of 330 MB; a few files for each reader and worker
 DEFAULT_POLICY = Policy()
 LONGEST_SPLIT = 100  # bytes; file systems take names of 255, and temporary ones are longer
-RECORDS_VERSION = "2"  # raise it when the same input begins to give other bytes
+RECORDS_VERSION = "3"  # raise it when the same input begins to give other bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +161,14 @@ def make_plan(source: DatasetSource, out: str, options: Options) -> Plan:
         **options.policy.options(),
         "on_unknown_class": options.on_unknown_class,
     }
+    if any(survey.unused_columns.values()):
+        chosen["unused_columns"] = {name: list(unused) for name, unused in sorted(survey.unused_columns.items())}
+    paths = (*source.paths, "labels", "tree")  # what lies there counts, not how the path is spelt
     decides = {
         "records_version": RECORDS_VERSION,
         "source": source.name,
-        "options": chosen,
-        "files": [asdict(file) for file in survey.files],
+        "options": {name: value for name, value in chosen.items() if name not in paths},
+        "files": [(storage.name_of(file.path), file.bytes, file.sha256) for file in survey.files],
         "head": hashlib.sha256(survey.head).hexdigest(),
         "classes": {key: asdict(entry) for key, entry in space.classes.items()},
         "tree_digest": space.tree_digest,

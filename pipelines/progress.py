@@ -13,7 +13,8 @@ from typing import TextIO
 
 from pipelines.files import storage
 from pipelines.plan import Plan
-from pipelines.writing import WORK_FOLDER, read_report, shard_name
+from pipelines.writing import read_report, shard_name
+from schemas.manifest import WORK_FOLDER
 
 TERMINAL_SECONDS = 0.5
 LOG_SECONDS = 10.0

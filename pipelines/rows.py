@@ -25,7 +25,7 @@ class BoxRow(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=Tru
 
     Attributes:
         class_key: key of the class in the source, see `DatasetClass.key`.
-        flag_unread: whether a flag stood there that could not be read; it is None here, and counted.
+        flag_unread: name and words of the flags that could not be read, "" for none; they are None here, and counted.
         keypoints: (y, x, visibility) in pixels, as the box.
         parts: (name, ymin, xmin, ymax, xmax) in pixels, as the box.
         mask_uri: path of the PNG of its mask below the source's asset root; "" when there is none.
@@ -50,7 +50,7 @@ class BoxRow(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=Tru
     view: str = ""
     source: str = ""
     confidence: float = 1.0
-    flag_unread: bool = False
+    flag_unread: str = ""
     keypoints: tuple[tuple[float, float, int], ...] = ()
     parts: tuple[tuple[str, float, float, float, float], ...] = ()
     segmentation: str = ""
@@ -175,7 +175,8 @@ _decoder = msgspec.msgpack.Decoder(Row)
 
 def rejected_image(row: ImageRow, reason: str, found: str) -> Rejected:
     """The image of a row, not written."""
-    return Rejected(kind="image", record=row.image_id, reason=reason, found=found, where=row.uri, image_id=row.image_id)
+    where = row.uri or row.provenance
+    return Rejected(kind="image", record=row.image_id, reason=reason, found=found, where=where, image_id=row.image_id)
 
 
 def rejected_box(row: ImageRow | Statements, box: BoxRow, number: int, reason: str, found: str) -> Rejected:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from pipelines.cost import Volume
+from pipelines.fetching import locate, path_of
 from pipelines.files import storage
 from pipelines.plan import Plan
 from pipelines.rows import ImageRow, Row, encode_row
+from schemas.errors import RecordError
 
 ROWS_SAMPLED = 300_000
 IMAGES_SAMPLED = 200
@@ -61,8 +63,9 @@ def _image_bytes(plan: Plan, row: ImageRow) -> int:
         return row.member.length or -1
     if not row.uri or not plan.job.source.wants_pixels():
         return -1
-    root = plan.job.source.image_root
+    source, root = plan.job.source, plan.job.source.image_root
     try:
-        return storage.size_of(storage.join(root, row.uri) if root and not storage.is_remote(row.uri) else row.uri)
-    except (OSError, ValueError):
+        size = storage.size_of(path_of(source, root, row.uri))
+        return size if size >= 0 else storage.size_of(storage.join(root, locate(root, row.uri)))
+    except (OSError, ValueError, RecordError):
         return -1

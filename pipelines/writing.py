@@ -18,18 +18,18 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.checks import NO_ASSETS, examine
-from pipelines.fetching import read_assets, read_image
+from pipelines.fetching import Fetched, read_assets, read_image
 from pipelines.files import storage
+from pipelines.image_checks import noted_image
 from pipelines.joining import join
 from pipelines.plan import Job
 from pipelines.rows import ImageRow, Noted, Rejected
 from schemas.arrow import AnnotationColumns, index_row, index_table
-from schemas.errors import RecordError
+from schemas.manifest import WORK_FOLDER
 from schemas.record import ImageRecord
 from schemas.tfexample import encode_chunks
 from schemas.tfrecord import FileCrc, frame_chunks
 
-WORK_FOLDER = ".work"
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20  # images that are worked on together
 ROWS_AT_ONCE = 4096  # annotations that are turned into Arrow together
 
@@ -161,16 +161,16 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-Fetched = tuple["ImageRow | Rejected", "bytes | RecordError"]
+RowAndFile = tuple["ImageRow | Rejected", Fetched]
 
 
-def _batches(found: Iterable[Fetched]) -> Iterator[list[Fetched]]:
+def _batches(found: Iterable[RowAndFile]) -> Iterator[list[RowAndFile]]:
     """Rows with their images, a few at a time: so many as BATCH_ROWS or BATCH_BYTES allow."""
-    batch: list[Fetched] = []
+    batch: list[RowAndFile] = []
     size = 0
     for pair in found:
         batch.append(pair)
-        size += len(pair[1]) if isinstance(pair[1], bytes) else 0
+        size += len(pair[1].data) if isinstance(pair[1].data, bytes) else 0
         if len(batch) == BATCH_ROWS or size > BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -178,8 +178,8 @@ def _batches(found: Iterable[Fetched]) -> Iterator[list[Fetched]]:
         yield batch
 
 
-def _image_of(job: Job, row: ImageRow | Rejected) -> bytes | RecordError:
-    return b"" if isinstance(row, Rejected) else read_image(job.source, row)
+def _image_of(job: Job, row: ImageRow | Rejected) -> Fetched:
+    return Fetched("", b"") if isinstance(row, Rejected) else read_image(job.source, row)
 
 
 class _OpenShard:
@@ -197,16 +197,16 @@ class _OpenShard:
         self.index: list[tuple[Any, ...]] = []
         self.annotations: list[pa.Table] = []
 
-    def add(self, batch: Sequence[Fetched]) -> list[bytes]:
+    def add(self, batch: Sequence[RowAndFile]) -> list[bytes]:
         """The framed records of some rows, in chunks; a rejected row has none.
 
         Each step is taken for all rows before the next one is taken: steps that go over large bytes push everything
         else out of the processor's caches, and between them the others would take twice as long.
         """
-        digests = [hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else "" for _, image in batch]
+        digests = [hashlib.sha256(file.data).hexdigest() if isinstance(file.data, bytes) else "" for _, file in batch]
         records: list[ImageRecord] = []
-        for (row, image), digest in zip(batch, digests, strict=True):
-            record = self._reject(row) if isinstance(row, Rejected) else self._examine(row, image, digest)
+        for (row, file), digest in zip(batch, digests, strict=True):
+            record = self._reject(row) if isinstance(row, Rejected) else self._examine(row, file, digest)
             if record is not None:
                 records.append(record)
         encoded = [encode_chunks(record) for record in records]
@@ -231,16 +231,18 @@ class _OpenShard:
         if row.kind == "image" and row.image_id:
             self._image_ids.add(row.image_id)
 
-    def _examine(self, row: ImageRow, image: bytes | RecordError, digest: str) -> ImageRecord | None:
+    def _examine(self, row: ImageRow, file: Fetched, digest: str) -> ImageRecord | None:
         """The record of a row; None if its image was rejected."""
         counts, job = self._counts, self._job
+        stated = row.uri
+        row = row if file.uri == stated else msgspec.structs.replace(row, uri=file.uri)
         counts["images"] += 1
         counts["annotations"] += len(row.boxes) + len(row.labels)
         counts["captions"] += len(row.captions)
         self._image_ids.add(row.image_id)
         examined = examine(
             row,
-            image,
+            file.data,
             job.space,
             job.policy,
             assets=read_assets(job.source, row) if _has_assets(row) else NO_ASSETS,
@@ -251,6 +253,8 @@ class _OpenShard:
         self._notes.extend(examined.notes)
         record = examined.record
         if record is not None:
+            if row.uri != stated:
+                self._notes.append(noted_image(row, "image:name_read", "fix", f"{stated!r} is {row.uri!r}"))
             self._image_bytes += len(record.encoded or b"")
             counts["written"] += len(record.boxes) + len(record.labels)
             counts["captions_written"] += len(record.captions)

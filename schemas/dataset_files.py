@@ -21,7 +21,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from schemas.errors import FormatError, InputError
-from schemas.manifest import MANIFEST_NAME, Manifest, manifest_from_json
+from schemas.manifest import MANIFEST_NAME, WORK_FOLDER, Manifest, manifest_from_json
 from schemas.record import ImageRecord
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
@@ -158,11 +158,25 @@ def open_dataset_files(path: str) -> DatasetFiles:
     if not fs.isdir(root):
         raise InputError(f"no dataset directory {path!r}; `wordtree convert` writes one")
     if not fs.exists(posixpath.join(root, MANIFEST_NAME)):
-        raise InputError(f"{path!r} has no {MANIFEST_NAME}: the conversion did not finish; run it again to resume")
+        raise InputError(f"{path!r} has no {MANIFEST_NAME}: {_why_not(fs, root, path)}")
     with fs.open(posixpath.join(root, MANIFEST_NAME), "rb") as file:
         return DatasetFiles(
             path, manifest_from_json(file.read().decode(errors="replace"), posixpath.join(path, MANIFEST_NAME))
         )
+
+
+def _why_not(fs: Any, root: str, path: str) -> str:
+    """Why a folder without a manifest is no dataset directory, and what to do."""
+    if fs.exists(posixpath.join(root, WORK_FOLDER)):
+        return "the conversion did not finish; run it again to resume"
+    there = sorted(posixpath.basename(str(name).rstrip("/")) for name in fs.ls(root, detail=False))
+    inside = [name for name in there if fs.exists(posixpath.join(root, name, MANIFEST_NAME))]
+    if inside:
+        return f"it holds {' and '.join(posixpath.join(path, name) for name in inside[:3])}; give one of these"
+    if any(name.endswith((".tfrecord", ".parquet")) for name in there):
+        return "it was lost, or not copied with the others; copy it too, or make the dataset again"
+    found = f"found {', '.join(there[:3])}" if there else "it is empty"
+    return f"it is no dataset directory; {found}; expected one that `wordtree convert` wrote"
 
 
 def _ints(column: Any) -> np.ndarray:

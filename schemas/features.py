@@ -16,6 +16,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from schemas.masks import with_blanks
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord, Keypoint
 
 FLAGS = ("is_crowd", "is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
@@ -166,7 +167,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("image/object/keypoint/x", "float", _of_keypoints(attrgetter("x")), rare=True),
     Feature("image/object/keypoint/visibility", "int64", _of_keypoints(attrgetter("visibility")), rare=True),
     Feature("image/object/keypoint/num", "int64", _keypoint_counts, rare=True),
-    Feature("image/object/mask", "bytes", _if_any("mask"), rare=True),
+    Feature("image/object/mask", "bytes", lambda c: with_blanks(c.boxes["mask"]), rare=True),
     Feature("wordtree/object/segmentation", "bytes", _if_any("segmentation"), rare=True),
     Feature("wordtree/object/parts", "bytes", _parts_json, rare=True),
     Feature("wordtree/object/extra", "bytes", _if_any("extra"), rare=True),

@@ -15,6 +15,7 @@ from schemas.errors import FormatError
 
 _KEY = re.compile(r"n\d{8}|/[a-z]/\w+")
 MANIFEST_NAME = "manifest.json"
+WORK_FOLDER = ".work"  # in a dataset directory that is not complete
 FORMAT_VERSION = 1
 
 

@@ -15,6 +15,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ _QUARTER_TURNED = (5, 6, 7, 8)
 _FARTHEST = 2.0**26  # pixels; farther points are no coordinates of an image
 _MOST_PIXELS = 2**28  # of run lengths: a mask is held whole
 _MOST_BITS = 60  # of a compressed run length
+_PNG = b"\x89PNG\r\n\x1a\n"
+_NO_MASK = b"noMk"  # an empty chunk behind the header, which readers that do not know it pass over
+_SIZE_AT, _MARK_AT = 16, 37  # in a PNG: width and height; the name of the second chunk
 
 
 def _bad(what: str, found: object) -> RecordError:
@@ -56,26 +60,50 @@ def segmentation_mask(text: str, height: int, width: int) -> Mask:
     return decode_runs(counts, height, width)
 
 
-def segmentation_png(text: str, height: int, width: int) -> bytes:
-    """A PNG of the mask, 8 bit grey with values 0 and 1, as the TensorFlow Object Detection API reads it.
+def polygons_without_area(text: str) -> int:
+    """How many polygons of a segmentation have fewer than three points, so that they add no pixel."""
+    value = _parse(text)
+    return sum(len(polygon) < 6 for polygon in value) if isinstance(value, list) else 0
 
-    Raises:
-        RecordError: as `segmentation_mask`.
+
+def mask_png(mask: Mask, *marks: bytes) -> bytes:
+    """u8[height, width] as an 8 bit grey PNG; the same mask, the same bytes.
+
+    Args:
+        mask: the pixels.
+        marks: names of empty chunks that readers pass over.
     """
-    return mask_png(segmentation_mask(text, height, width))
-
-
-def mask_png(mask: Mask) -> bytes:
-    """u8[height, width] as an 8 bit grey PNG; the same mask, the same bytes."""
     height, width = mask.shape
     lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter: 0, none
     lines[:, 1:] = mask
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
+    marked = ((name, b"") for name in marks)
+    parts = ((b"IHDR", header), *marked, (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
     chunks = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
     )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return _PNG + b"".join(chunks)
+
+
+def with_blanks(pngs: Sequence[bytes]) -> Sequence[bytes]:
+    """The masks of an image as they are written: readers decode one for each box, so a box without a mask has a PNG
+    with no pixel set, of the size of the first mask, which says inside that it is none; no PNG where no box has a mask.
+
+    Law: `without_blanks` gives the masks back.
+    """
+    first = next(filter(None, pngs), b"")
+    size = struct.unpack_from(">II", first, _SIZE_AT) if first.startswith(_PNG) and len(first) > _MARK_AT else (1, 1)
+    return [png or _blank(*size) for png in pngs] if first else ()
+
+
+def without_blanks(pngs: Sequence[bytes]) -> list[bytes]:
+    """Masks as they were written, b"" for those that are none."""
+    return [b"" if png[_MARK_AT : _MARK_AT + 4] == _NO_MASK else png for png in pngs]
+
+
+@lru_cache(maxsize=64)
+def _blank(width: int, height: int) -> bytes:
+    return mask_png(np.zeros((height, width), np.uint8), _NO_MASK)
 
 
 def transform_segmentation(text: str, old_size: Size, new_size: Size, orientation: int = 1) -> str:
@@ -251,6 +279,8 @@ def _parse(text: str) -> list[Any] | dict[str, Any]:
         raise _bad("it is no JSON", text) from None
     if not isinstance(value, list | dict):
         raise _bad("it is neither polygons nor run lengths", text)
+    if isinstance(value, list) and value and not any(isinstance(polygon, list) for polygon in value):
+        raise _bad("a flat list; expected a list of polygons, each a list of x, y, x, y, ...", text)
     return value
 
 

@@ -11,6 +11,7 @@ from schemas.boxes import Box
 from schemas.errors import FormatError
 from schemas.example_message import add_entry, decode_features, encode_features, join_entries, key_field
 from schemas.features import FEATURES, FLAGS, MAP_KEYS, Columns, Feature
+from schemas.masks import without_blanks
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
 
 __all__ = [
@@ -158,7 +159,7 @@ def decode_record(data: bytes) -> ImageRecord:
         name: [value.decode() for value in rare(f"wordtree/object/{name}", b"")] for name in ("segmentation", "extra")
     }
     keypoints = _keypoints(table, rare("image/object/keypoint/num", 0))
-    masks, parts = rare("image/object/mask", b""), rare("wordtree/object/parts", b"")
+    masks, parts = without_blanks(rare("image/object/mask", b"")), rare("wordtree/object/parts", b"")
     try:
         boxes = tuple(
             BoxAnnotation(

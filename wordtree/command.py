@@ -5,7 +5,8 @@ each entry point is a function `add(subparsers)` that adds its parser and sets `
 `run(args: argparse.Namespace) -> int`. So no package imports another across the layers, and `wordtree --help` needs
 neither Beam nor TensorFlow.
 
-What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`.
+What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`. A
+subcommand sets `args.resumes` once the same command, given again, goes on where it was interrupted.
 Left of it parsing is strict. Errors of the type
 `schemas.errors.WordTreeError` print one line and exit with 2; anything else is a bug and shows its traceback.
 """
@@ -145,7 +146,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         code = interrupt.args[0] if interrupt.args else signal.SIGINT
-        print(f"wordtree {args.command}: interrupted; run the same command again to resume", file=sys.stderr)
+        again = f"; run the same command again{' without --force' * bool(getattr(args, 'force', False))} to resume"
+        told = again if getattr(args, "resumes", False) else ""
+        print(f"wordtree {args.command}: interrupted{told}", file=sys.stderr)
         return 128 + code
     except BrokenPipeError:  # what reads our output went away: stop as other programs do, not with success
         _drop_output()

@@ -14,6 +14,7 @@ A label may also have no synset: `none` in the files. It is known, but has no ro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -23,6 +24,7 @@ from wordtree.suggestions import did_you_mean
 from wordtree.wordnet import FIND_HINT, WordNet, load_wordnet, unknown_wnid
 
 NO_SYNSET = "none"
+_WNID = re.compile(r"n\d{8}")
 Relation = Literal["exact", "broader", "narrower", "close"]
 RELATIONS: tuple[str, ...] = get_args(Relation)
 
@@ -126,9 +128,15 @@ class LabelMap:
         if label in self.unmapped:
             why = self.unmapped[label]
             raise LabelError(f"{self.where}: {label!r} has no synset{f' ({why})' if why else ''}")
+        raise LabelError(f"{self.where}: {label!r} is none of its {len(self)} labels{self.near(label)}")
+
+    def near(self, label: str) -> str:
+        """The end of a message about a label that is none: `; did you mean 'dog'?`, or nothing."""
+        inside = [wnid for wnid in _WNID.findall(label) if self.get(wnid) is not None]
         named = [row.label for row in self.rows if row.display_name.casefold() == label.casefold()]
-        near = f"; did you mean {named[0]!r}?" if named else did_you_mean(label, self._by_label)
-        raise LabelError(f"{self.where}: {label!r} is none of its {len(self)} labels{near}")
+        senses = load_wordnet().synsets_of(label)[:3] if self.every_wnid else ()
+        found = [*inside[:1], *named[:1], *senses]
+        return f"; did you mean {' or '.join(map(repr, found))}?" if found else did_you_mean(label, self._by_label)
 
     def wnid(self, label: str) -> str:
         """The synset that a label means.

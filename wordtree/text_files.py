@@ -7,6 +7,19 @@ from pathlib import Path
 
 from schemas.errors import FormatError, InputError
 
+LFS_POINTER = b"version https://git-lfs"  # begins the text that stands for a file that was not fetched
+GLANCE = 256  # bytes that say what a file is
+
+
+def what_it_is(head: bytes) -> str:
+    """What a file is by its first bytes that is often found in the place of data; "" for nothing of the kind."""
+    if head.startswith(LFS_POINTER):
+        return "a Git LFS pointer in place of the file; fetch it with `git lfs pull`"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "a web page in place of the file"
+    return ""
+
 
 def read_text(path: Path, errors: str = "strict") -> str:
     """A UTF-8 file's text, with or without byte order mark.
@@ -27,6 +40,8 @@ def read_text(path: Path, errors: str = "strict") -> str:
         raise InputError(f"{path}: cannot read it ({error.strerror})") from error
     if not data.strip():
         raise InputError(f"{path}: the file is empty")
+    if told := what_it_is(data[:GLANCE]):
+        raise InputError(f"{path} is {told}")
     try:
         return data.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:

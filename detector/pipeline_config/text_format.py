@@ -25,6 +25,13 @@ MOST_TOKENS = 300_000
 DEEPEST = 32
 INFINITIES = ("inf", "infinity", "nan")
 
+_ODD_SIGNS = (
+    (
+        "\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb",
+        ". These are no straight quotes: an office program changed them",
+    ),
+    ("\\", ". Paths stand in quotes"),
+)
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
     |(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
@@ -94,7 +101,8 @@ def _tokens(text: str, where: str) -> Iterator[_Token]:
             rest = text[position:].split("\n", 1)[0].strip()[:40]
             open_string = rest[:1] in ("'", '"')
             expected = "the closing quote in the same line" if open_string else "a name, a number, a string or a mark"
-            raise FormatError(f"{where} line {line}: found {rest!r}; expected {expected}")
+            hint = next((told for signs, told in _ODD_SIGNS if rest[:1] and rest[0] in signs), "")
+            raise FormatError(f"{where} line {line}: found {rest!r}; expected {expected}{hint}")
         if found.lastgroup != "space":
             count += 1
             if count > MOST_TOKENS:

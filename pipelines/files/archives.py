@@ -21,6 +21,7 @@ from pipelines.files.parquet_images import PACKING as COLUMN
 from pipelines.files.parquet_images import read_row
 from pipelines.rows import Member
 from schemas.errors import FormatError, RecordError
+from wordtree.text_files import LFS_POINTER, what_it_is
 
 ENDINGS = (".tar", ".zip")
 COMPRESSED_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -60,6 +61,8 @@ def members(path: str, within: Member | None = None, *, nested: bool = True) -> 
                 f"uncompress it first: {tool} {path.rsplit('/', 1)[-1]}"
             )
         size = ranges.size()
+        if begin.startswith(LFS_POINTER):
+            raise FormatError(f"archive {path!r} is {what_it_is(begin)}")
         if is_tar_header(begin) or (not size and not path.lower().endswith(".zip")):
             yield from _tar(ranges, 0, size, "", nested, 1)
         elif begin[:2] == b"PK" or path.lower().endswith(".zip"):

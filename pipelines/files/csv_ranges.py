@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pipelines.files import storage
 from schemas.errors import InputError
+from wordtree.text_files import what_it_is
 
 RANGE_BYTES = 16 << 20
 _CHUNK = 4 << 20
@@ -98,7 +99,10 @@ def first_line(path: str, what: str) -> bytes:
     """
     try:
         with storage.opened(path) as stream:
-            return stream.read(1 << 16).removeprefix(BOM).split(b"\n", 1)[0].rstrip(b"\r")
+            line = stream.read(1 << 16).removeprefix(BOM).split(b"\n", 1)[0].rstrip(b"\r")
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise InputError(f"{what} {path!r} {reason}") from error
+    if told := what_it_is(line):
+        raise InputError(f"{what} {path!r} is {told}")
+    return line

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from types import GenericAlias
 from typing import Any, NamedTuple
@@ -19,6 +20,11 @@ from pipelines.files import storage
 DEEPEST = 200  # lists and objects in an entry that the standard library had to read
 _MARGIN = 5  # more brackets that a value may stand in where it is read again
 _skip = msgspec.json.Decoder(msgspec.Raw)
+_FAULT = re.compile(r"Expected `([^`]*)`(.*), got [^,]* - at `\$\.(\w+)(.*)`")
+_KINDS = {
+    "str": "text", "int": "a number", "float": "a number", "array": "a list", "object": "an object",
+    "bool": "true or false",
+}  # fmt: skip
 
 
 class Bad(NamedTuple):
@@ -65,7 +71,17 @@ class Forms:
                 value = {**value, **raw}
             return msgspec.convert(value, self._type)
         except (msgspec.ValidationError, RecursionError) as error:
-            return Bad(str(error))
+            return Bad(_told(str(error), value))
+
+
+def _told(error: str, value: Any) -> str:
+    """A fault of types in plain words, with what stands there."""
+    match = _FAULT.fullmatch(error)
+    if match is None or not isinstance(value, dict) or match[3] not in value:
+        return error
+    kinds = dict.fromkeys(_KINDS.get(kind, kind) for kind in match[1].split(" | ") if kind != "null")
+    shown = json.dumps(value[match[3]], ensure_ascii=False)[:60]
+    return f"{match[3]} is {shown}; expected {' or '.join(kinds)}{match[2]}{' in it' * bool(match[4])}"
 
 
 def _is_unicode(value: object) -> bool:

@@ -154,8 +154,11 @@ class _Reader:
         """The object's members in the order of the file; a list that is asked for comes in batches."""
         self._w.begin()
         if self._w.peek() != b"{":
+            found = json_kind(self._w.peek())
             self._whole_value()  # a syntax error is told before anything else
-            raise FormatError(f"{self._w.where} is no {self._w.what}: expected an object with a list `images`")
+            raise FormatError(
+                f"{self._w.where} is no {self._w.what}: found {found}; expected an object with a list `images`"
+            )
         self._w.use(1)
         seen: set[str] = set()
         while self._w.peek() != b"}":

@@ -8,6 +8,7 @@ from typing import BinaryIO, NoReturn, Protocol
 
 from pipelines.files import storage
 from schemas.errors import FormatError
+from wordtree.text_files import GLANCE, what_it_is
 
 WINDOW = 1 << 20
 EXPLAINED = 64 << 20  # files up to this size are read whole to explain a syntax error
@@ -113,14 +114,30 @@ class Window:
             try:
                 json.loads(storage.read_bytes(self._path))
             except json.JSONDecodeError as error:
-                raise _syntax_error(self.where, error.lineno, error.colno, error.pos, error.msg) from error
+                raise self._syntax_error(error.lineno, error.colno, error.pos, error.msg) from error
             except (ValueError, RecursionError) as error:
                 self.explain(error, getattr(error, "start", 0) - self._base)
         part = self.held[:offset]
         lines = part.count(b"\n")
         byte = self._base + offset
         start = self._base + part.rfind(b"\n") + 1 if lines else self._line_start
-        raise _syntax_error(self.where, self._lines + lines + 1, byte - start + 1, byte, message)
+        raise self._syntax_error(self._lines + lines + 1, byte - start + 1, byte, message)
+
+    def _syntax_error(self, line: int, column: int, byte: int, message: str) -> FormatError:
+        size = storage.size_of(self._path)
+        with storage.opened(self._path) as stream:
+            head = stream.read(GLANCE)
+            stream.seek(max(0, size - GLANCE))
+            tail = stream.read(GLANCE)
+        place = f"{self.where} line {line} column {column} (byte {byte}): {message}; expected"
+        if told := what_it_is(head):
+            return FormatError(f"{self.where}: {told}; expected JSON")
+        if message.startswith("Extra data"):
+            return FormatError(f"{place} one object and nothing behind it. Are these JSON Lines, or two files in one?")
+        ends = tail.rstrip()
+        at_end = byte >= size - len(tail) + len(ends) or message.startswith("Unterminated")
+        cut = at_end or not ends.endswith((b"}", b"]"))
+        return FormatError(f"{place} JSON{'. Was the download cut short?' * cut}")
 
     def explain(self, error: Exception, offset: int) -> NoReturn:
         """Raise what a reader of JSON found, at a byte of `held`."""
@@ -130,9 +147,3 @@ class Window:
             raise FormatError(f"{self.where}: lists or objects are nested too deeply for a {self.what}") from error
         reason = str(error).partition(";")[0]
         raise FormatError(f"{self.where}: a number cannot be read ({reason}); expected COCO's ids and sizes") from error
-
-
-def _syntax_error(where: str, line: int, column: int, byte: int, message: str) -> FormatError:
-    return FormatError(
-        f"{where} line {line} column {column} (byte {byte}): {message}; expected JSON. Was the download cut short?"
-    )

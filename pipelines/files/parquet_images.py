@@ -54,7 +54,11 @@ def _read_row(path: str, row: int, column: str) -> bytes:
     group = bisect_right(starts, row) - 1
     value = _column(file, path, group, column)[row - starts[group]].as_py()
     if not value:
-        raise RecordError("image:empty", "the cell has no bytes", found=f"row {row + 1}")
+        raise RecordError(
+            "image:empty",
+            "the cell has no bytes; if the table holds paths alone, name them with --image-column",
+            found=f"row {row + 1}",
+        )
     return value
 
 

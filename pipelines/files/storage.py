@@ -17,7 +17,7 @@ import posixpath
 import stat
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -25,6 +25,7 @@ from typing import BinaryIO, TypeVar
 from pipelines.files import remote
 from pipelines.files.faults import StorageError, trouble_of
 from schemas.errors import InputError, RecordError
+from wordtree.text_files import GLANCE, what_it_is
 
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.ENXIO, errno.ENODEV)
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
@@ -164,10 +165,13 @@ def read_source(path: str, what: str) -> bytes:
         InputError: if it cannot be read; `what` names its role.
     """
     try:
-        return read_bytes(path)
+        data = read_bytes(path)
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise InputError(f"{what} {path!r} {reason}") from error
+    if told := what_it_is(data[:GLANCE]):
+        raise InputError(f"{what} {path!r} is {told}")
+    return data
 
 
 def exists(path: str) -> bool:
@@ -290,6 +294,23 @@ def write_bytes(path: str, data: bytes, temporary_folder: str) -> None:
 def text_of(path: str, what: str) -> str:
     """A text file that a user named, as UTF-8 with or without a byte order mark."""
     return read_source(path, what).decode("utf-8-sig", errors="replace")
+
+
+def same_options(found: object, wanted: object) -> bool:
+    """Whether two values of options are equal but for how paths in them are spelt: `data/a.json`, `./data/a.json` and
+    `/home/me/data/a.json` are the same file to somebody in `/home/me`."""
+    if isinstance(found, str) and isinstance(wanted, str):
+        return found == wanted or _spelt_out(found) == _spelt_out(wanted)
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return len(found) == len(wanted) and same_options(sorted(found.items()), sorted(wanted.items()))
+    if isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
+        return len(found) == len(wanted) and all(map(same_options, found, wanted))
+    return found == wanted
+
+
+def _spelt_out(text: str) -> str:
+    """Words as absolute paths; several paths stand in one text with blanks between them."""
+    return " ".join(word if is_remote(word) or not word else os.path.abspath(word) for word in text.split(" "))
 
 
 def name_of(path: str) -> str:

@@ -90,13 +90,13 @@ class BoxFiles:
     def _read_table(self, path: str, label: str) -> dict[str, list[BoxRow]]:
         table: dict[str, list[BoxRow]] = {}
         for number, line in enumerate(storage.text_of(path, "list of boxes").splitlines(), start=1):
-            words = line.split()
-            if not words:
+            name, *words = line.rsplit(None, 4) or [""]
+            if not name:
                 continue
             where = f"{storage.name_of(path)}:{number}"
-            stem = posixpath.splitext(words[0])[0]
+            stem = posixpath.splitext(name.strip())[0]
             try:
-                xmin, ymin, xmax, ymax = map(float, words[1:])
+                xmin, ymin, xmax, ymax = map(float, words)
             except ValueError:
                 self._faults.append(
                     Rejected(

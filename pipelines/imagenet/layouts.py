@@ -12,18 +12,25 @@ A piece's name says all that is needed to read it, so that nothing is listed twi
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import islice
 
 from pipelines.files import storage
 from pipelines.files.archives import is_archive, members
+from pipelines.files.stated_names import IMAGE_ENDINGS, find
 from pipelines.imagenet.lines import lines_of
-from pipelines.imagenet.naming import IGNORED, IMAGE_ENDINGS, WNID, File, by_itself, in_class
+from pipelines.imagenet.naming import IGNORED, WNID, File, by_itself, in_class
 from pipelines.rows import Member
-from schemas.errors import InputError
+from schemas.errors import InputError, RecordError
 
 MEMBERS_LOOKED_AT = 50  # of an archive, to know its kind
+_ELSEWHERE = re.compile(r"/|\.\./|[A-Za-z]:/|\w+://")
+_NUMBERED = re.compile(r"(.*\S)\s+(-?\d{1,9})")
+_OFFICIAL = re.compile(r"(?:^|/)(?:n\d{8}_\d+|ILSVRC\d{4}_\w+_\d{8})$")
 Pieces = tuple[list[str], bool]
 
 
@@ -133,7 +140,7 @@ def files_of_piece(images: str, piece: str, *, listing: str, inside: str, folder
     """
     kind, _, rest = piece.partition(" ")
     if kind == "list":
-        yield from _listed(listing)
+        yield from _listed(images, listing)
     elif kind == "folder":
         yield from _in_folder(images, rest)
     elif kind == "flat":
@@ -173,17 +180,37 @@ def _class_of(inner: list[str]) -> str:
     return next((part for part in reversed(inner[-3:-1]) if WNID.fullmatch(part)), "") if ".." not in inner else ""
 
 
-def _listed(listing: str) -> Iterator[File]:
-    """The images of a list such as ImageSets/DET/val.txt: of each line the first word, a path without ending."""
-    for line in lines_of(listing, "list of images"):
-        words = line.split()
-        if not words:
+def _listed(images: str, listing: str) -> Iterator[File]:
+    """The images of a list such as ImageSets/DET/val.txt: of each line a path, and perhaps a number behind it.
+
+    The whole line is looked up first, since names may hold blanks. A number is one only where it can be no part of the
+    name: behind an official name, the number of the line, or the flag of a class list.
+    """
+    for number, line in enumerate(lines_of(listing, "list of images"), start=1):
+        name = line.strip().replace("\\", "/")
+        numbered = _NUMBERED.fullmatch(name)
+        if numbered and (_OFFICIAL.search(numbered[1]) or int(numbered[2]) in (-1, 0, 1, number)):
+            name = name if _is_there(images, name) else numbered[1]
+        if not name:
             continue
-        stem, ending = posixpath.splitext(words[0])
-        uri = words[0] if ending.lower() in IMAGE_ENDINGS else f"{words[0]}.JPEG"
-        inner = (stem if uri == words[0] else words[0]).split("/")
+        if _ELSEWHERE.match(name):  # box files lie as the images do, below their own folder
+            with contextlib.suppress(RecordError):
+                name = find(images, name, partial(_is_there, images))
+        stem, ending = posixpath.splitext(name)
+        uri = name if ending.lower() in IMAGE_ENDINGS else f"{name}.JPEG"
+        inner = (stem if uri == name else name).split("/")
         label = inner[-2] if len(inner) > 1 and WNID.fullmatch(inner[-2]) else ""
         yield File("/".join(inner[-2:] if label else inner), uri, label, inner[-1])
+
+
+def _is_there(images: str, name: str) -> bool:
+    folder, base = posixpath.split(name)
+    return not {base, f"{base}.JPEG"}.isdisjoint(_names_in(storage.join(images, folder)))
+
+
+@lru_cache(maxsize=8)
+def _names_in(folder: str) -> frozenset[str]:
+    return frozenset(storage.list_folder(folder)[1])
 
 
 def _in_folder(images: str, folder: str) -> Iterator[File]:

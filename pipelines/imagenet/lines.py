@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.files import storage
 from schemas.errors import InputError
+from wordtree.text_files import GLANCE, what_it_is
 
 AT_ONCE = 1 << 20
 
@@ -24,6 +25,8 @@ def lines_of(path: str, what: str) -> Iterator[str]:
                 if not begun:
                     chunk = chunk.removeprefix(b"\xef\xbb\xbf")
                     begun = True
+                    if told := what_it_is(chunk[:GLANCE]):
+                        raise InputError(f"{what} {path!r} is {told}")
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
                     yield line.decode(errors="replace").rstrip("\r")

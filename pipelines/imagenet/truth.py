@@ -13,17 +13,20 @@ looked at (136 boxes of LOC_val_solution.csv: 21 sides at 0, 30 at the last pixe
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from pipelines.files import storage
+from pipelines.files.stated_names import IMAGE_ENDINGS
 from pipelines.imagenet.lines import lines_of
-from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
+from pipelines.imagenet.naming import WNID
 from pipelines.rows import BoxRow, Rejected
 from pipelines.voc.corners import continuous
 from schemas.errors import FormatError, InputError
 
+_NAME = re.compile(r"(.+?)[\s,]+(?=n\d{8}(?:[\s,]|$))")  # blanks in it included
 KAGGLE_HEADER = ["imageid", "predictionstring"]
 
 
@@ -74,10 +77,11 @@ def read_truth(path: str, corners: str, synsets: str = "") -> Iterator[Said | Re
         table = read_synsets(synsets) if synsets else {}
         for number, line in lines:
             yield Said("", (_wnid_of(line.strip(), table, path, number, synsets),), (), f"{file}:{number}")
-    elif len(words) >= 2 and WNID.fullmatch(words[1]):
+    elif any(map(WNID.fullmatch, words[1:])):
         for number, line in lines:
-            name, *rest = line.replace(",", " ").split()
-            yield _named(name, rest, f"{file}:{number}", corners)
+            named = _NAME.match(line.strip())
+            name, rest = (named[1], line.strip()[named.end() :]) if named else (line.strip(), "")
+            yield _named(name, rest.replace(",", " ").split(), f"{file}:{number}", corners)
     else:
         raise FormatError(
             f"ground truth {path!r} begins with {first[:80]!r}; expected a wnid or an id a line, a name and a wnid, or "

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from schemas.errors import RecordError
 from schemas.record import ImageFormat
+from wordtree.text_files import LFS_POINTER
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes an image for a decompression bomb: 0.5 GB as RGB
 _SOF = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
@@ -52,13 +53,17 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS, allowed: Collectio
             `image:too_many_pixels`, `image:unsupported`.
 
     Raises:
-        RecordError: with reason `image:empty`, `image:html`, `image:unknown_format`, `image:bad_header`,
-            `image:truncated`, `image:too_many_pixels` or `image:unsupported`.
+        RecordError: with reason `image:empty`, `image:html`, `image:lfs_pointer`, `image:unknown_format`,
+            `image:bad_header`, `image:truncated`, `image:too_many_pixels` or `image:unsupported`.
     """
     if not data:
         raise RecordError("image:empty", "the file has no bytes", found="0 bytes")
     reader = next((read for magic, read in _READERS if data.startswith(magic)), None)
     if reader is None:
+        if data.startswith(LFS_POINTER):
+            raise RecordError(
+                "image:lfs_pointer", "a Git LFS pointer in place of an image; fetch it with `git lfs pull`"
+            )
         start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
             raise RecordError("image:html", "a web page in place of an image", found=repr(data[:40]))

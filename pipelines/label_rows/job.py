@@ -36,10 +36,10 @@ from pipelines.plan import Job, Plan, versions
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.sources.labels import Source
 from pipelines.spool import SPOOL_FOLDER
-from pipelines.writing import WORK_FOLDER, PieceReport, piece_path, read_piece_report
+from pipelines.writing import PieceReport, piece_path, read_piece_report
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.label_map import write_label_map
-from schemas.manifest import Counts, Manifest
+from schemas.manifest import WORK_FOLDER, Counts, Manifest
 
 ROWS_A_GROUP = 250_000
 BYTES_A_ROW = 24  # of text files, at least; row counts of Parquet files are known

@@ -31,6 +31,7 @@ from pipelines.label_rows.layout import (
 
 pc: Any = pyarrow.compute
 NONE_SPOILED: Mapping[int, str] = MappingProxyType({})
+_DECIMAL_COMMA = r"^\s*(\d*),(\d+)\s*$"
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|NaN|inf)\s*$"
 
 
@@ -167,7 +168,9 @@ def _numbered(before: str, lines: pa.Array) -> pa.Array:
 
 
 def _empty(column: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+    """Which texts hold no sign but blanks."""
+    blank = pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
+    return blank.to_numpy(zero_copy_only=False)
 
 
 def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.dtype[np.float64]], dict[int, str]]:
@@ -179,7 +182,9 @@ def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.d
         column = column.combine_chunks()
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
-    unread: dict[int, str] = {}
+    unread: dict[int, str] = (
+        dict.fromkeys(np.flatnonzero(column.is_null()).tolist(), "null") if column.null_count else {}
+    )
     if _is_bytes(column.type):
         try:
             column = column.cast(pa.string())
@@ -190,10 +195,10 @@ def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.d
         try:
             column = column.cast(pa.float64())
         except pa.ArrowInvalid:
-            texts = column.fill_null("")
+            texts = pc.replace_substring_regex(column.fill_null(""), _DECIMAL_COMMA, r"\1.\2")
             number = pc.match_substring_regex(texts, _NUMBER)
             for i in np.flatnonzero(~number.to_numpy(zero_copy_only=False)).tolist():
-                unread[i] = repr(texts[i].as_py()[:40])
+                unread.setdefault(i, repr(texts[i].as_py()[:40]))
             column = pc.utf8_trim_whitespace(pc.if_else(number, texts, "nan")).cast(pa.float64())
     else:
         column = column.cast(pa.float64(), safe=False)  # integers beyond 2^53 are no confidences, however rounded

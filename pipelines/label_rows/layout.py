@@ -7,7 +7,7 @@ row is a number, so that millions are judged at once; `FAULTS` says what it mean
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -41,12 +41,21 @@ FAULTS = {
 FORMATS = ("parquet", "csv", "tsv", "tencent")
 _BY_ENDING = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "tsv", ".txt": "tencent"}
 
+USUAL_IMAGE = (
+    *("image", "image_path", "path", "uri", "url", "file_name", "filename", "image_url", "image_id", "ImageID", "img"),
+    *("image_name", "img_path", "file_path", "filepath", "ImageId"),
+)
 _USUAL = {
-    "image": ("image", "image_path", "path", "uri", "url", "file_name", "filename", "image_url", "image_id", "ImageID"),
-    "label": ("label", "LabelName", "class", "wnid", "category", "labels"),
+    "image": USUAL_IMAGE,
+    "label": ("label", "LabelName", "class", "wnid", "category", "labels", "class_name", "label_name"),
     "confidence": ("confidence", "Confidence", "Condidence", "score", "probability"),
     "source": ("source", "Source"),
 }
+_BOXES = (
+    *({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"left", "top", "right", "bottom"}),
+    *({"left", "top", "width", "height"}, {"x", "y", "width", "height"}, {"x", "y", "w", "h"}),
+    *({"xcenter", "ycenter"}, {"bbox"}, {"bboxes"}, {"boxes"}, {"boundingbox"}, {"bndbox"}),
+)
 OPEN_IMAGES = ("ImageID", "LabelName")
 OPEN_IMAGES_PEOPLE = ("verification", "crowdsource-verification")
 
@@ -60,6 +69,10 @@ class Layout:
         uri_pattern: path of an image, with {id} for its id; "" where the id is the path.
         people: sources whose rows were verified by people: confidence 1 is present, 0 is verified absent.
         min_confidence: rows below are rejected.
+        columns: names of the columns of text tables without header, in their order.
+        separator: of several labels in a cell of text; "" where each holds one.
+        ignore_boxes: whether tables of boxes are taken, each row's label for its whole image.
+        numbers: whether labels are numbers that a list of classes names.
     """
 
     format: str = ""
@@ -73,6 +86,10 @@ class Layout:
     uri_pattern: str = ""
     people: tuple[str, ...] = ()
     min_confidence: float = 0.0
+    columns: tuple[str, ...] = ()
+    separator: str = ""
+    ignore_boxes: bool = False
+    numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class Columns:
     Attributes:
         id: of the images; the same as `image` where no other was named.
         people: sources that are people.
+        unused: those that nothing is taken from.
     """
 
     image: str
@@ -91,6 +109,7 @@ class Columns:
     source: str = ""
     uri_pattern: str = ""
     people: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """Each column once."""
@@ -104,18 +123,30 @@ def format_of(path: str, layout: Layout) -> str:
         FormatError: if neither tells it.
     """
     found = layout.format or next((f for ending, f in _BY_ENDING.items() if path.lower().endswith(ending)), "")
+    if found == "tencent" and not layout.format and layout.columns:
+        return "csv"
     if not found:
         raise FormatError(f"{path}: no ending of {', '.join(_BY_ENDING)}; say what it is with --table-format")
     return found
 
 
 def find_columns(path: str, names: Sequence[str], layout: Layout) -> Columns:
-    """The columns of a file whose header is `names`.
+    """The columns of a file whose header is `names`; the field `b` of a structure `a` is `a.b`.
 
     Raises:
-        FormatError: if one that was asked for, or is needed, is missing or stands there twice; with those that are
-            there.
+        FormatError: if one that was asked for, or is needed, is missing or stands there twice, with those that are
+            there; or if there are columns of boxes.
     """
+    if not layout.ignore_boxes and (boxes := _columns_of_boxes(names)):
+        way = (
+            "give it to `wordtree convert openimages --boxes`"
+            if set(OPEN_IMAGES) <= {*names}
+            else ("write them as a COCO, Pascal VOC or Open Images file and convert that")
+        )
+        raise FormatError(
+            f"{path} has columns of boxes ({', '.join(boxes)}), and `convert labels` takes labels of whole images: "
+            f"{way}; or take each row's label for its whole image with --ignore-boxes"
+        )
 
     def column(role: str, wanted: str, option: str, needed: bool) -> str:
         if wanted:
@@ -144,7 +175,21 @@ def find_columns(path: str, names: Sequence[str], layout: Layout) -> Columns:
         uri_pattern=layout.uri_pattern or ("{id}.jpg" if is_open_images else ""),
         people=layout.people or (OPEN_IMAGES_PEOPLE if is_open_images else ()),
     )
+    used = {*found.names(), layout.bytes}
+    found = replace(found, unused=tuple(name for name in names if not _is_used(name, used)))
     for name in (*found.names(), layout.bytes.partition(".")[0]):
         if name and list(names).count(name) > 1:
             raise FormatError(f"{path}: column {name!r} stands there twice; rename one. Found {', '.join(names)[:200]}")
     return found
+
+
+def _columns_of_boxes(names: Sequence[str]) -> list[str]:
+    """The columns that are sides of boxes, in their order."""
+    bare = {name: name.rpartition(".")[2].lower().replace("_", "").replace(" ", "") for name in names}
+    sides = next((sides for sides in _BOXES if sides <= {*bare.values()}), frozenset[str]())
+    return [name for name in names if bare[name] in sides]
+
+
+def _is_used(name: str, used: set[str]) -> bool:
+    """Whether something is taken from a column: itself, a field of it, or the whole that it is a field of."""
+    return any(name == other or other.startswith(f"{name}.") or name.startswith(f"{other}.") for other in used if other)

@@ -13,14 +13,16 @@ import pyarrow.compute
 
 from pipelines.files import storage
 from pipelines.label_rows.classes import MOST
+from pipelines.label_rows.headers import file_columns
 from pipelines.label_rows.layout import GOOD, Layout
-from pipelines.label_rows.tables import file_columns, table_batches, table_pieces
+from pipelines.label_rows.tables import table_batches, table_pieces
 from pipelines.statistics.sketches import distinct, smallest
 from pipelines.statistics.string_hash import hash_strings
 from schemas.errors import FormatError, InputError
 from schemas.manifest import SourceFile
 
 pc: Any = pyarrow.compute
+SEPARATORS = ("|", ";", ",", " ")
 SKETCH = 1 << 14  # hashes: exact up to as many images, and within 1 % or so beyond
 
 
@@ -66,14 +68,30 @@ def look(paths: Sequence[str], layout: Layout, *, labels: bool) -> Look:
                     hashes = hashes[hashes < sketch[-1]]
                 sketch = smallest(np.concatenate([sketch, hashes]), SKETCH)
                 if labels:
-                    found.update(pc.unique(batch["label"]).to_pylist())
+                    new = pc.unique(batch["label"]).to_pylist()
+                    _check_plain(new, path)
+                    found.update(new)
                 if doubtful:
                     zero = pc.and_(pc.equal(batch["confidence"], 0), pc.equal(batch["fault"], GOOD))
                     zeros.update(batch["source"].filter(zero).to_pylist())
                 if len(found) > MOST:
                     raise FormatError(f"{path}: more than {MOST} labels; is --label-column the column of labels?")
-    found.discard("")
+    found = {label for label in found if label.strip()}
     return Look(rows, distinct(sketch, SKETCH)[0], found, dict(sorted(zeros.items())))
+
+
+def _check_plain(labels: Sequence[str], path: str) -> None:
+    """See that labels are no structures written as text.
+
+    Raises:
+        FormatError: if one is.
+    """
+    json = next((label for label in labels if label.startswith(("[{", '{"'))), "")
+    if json:
+        raise FormatError(
+            f"{path}: the label {json[:80]!r} is JSON, such as Label Studio's boxes; convert its COCO export, or name "
+            "a column of plain labels with --label-column"
+        )
 
 
 def zero_notes(zeros: Mapping[str, int], people: Sequence[str]) -> Iterator[str]:
@@ -85,6 +103,22 @@ def zero_notes(zeros: Mapping[str, int], people: Sequence[str]) -> Iterator[str]
         whose, name = (f" of {source!r}", source) if source else (" without a source", "NAME")
         named = f"--people {name}" if source else f"--source {name} --people {name}"
         yield f"{told}{whose} with confidence 0 will say present, with confidence 0; if 0 means absent, give {named}"
+
+
+def label_notes(labels: set[str], separator: str) -> Iterator[str]:
+    """What the plan says of labels that may be meant otherwise than they are taken."""
+    if labels and all(label.isdecimal() for label in labels):
+        yield "all labels are numbers, and nothing says what they are called; --classes FILE names them"
+    if listed := min((label for label in labels if label.startswith("[")), key=len, default=""):
+        yield f"labels such as {listed[:40]!r} are lists written as text, and taken as they are"
+    if separator:
+        return
+    for sign in SEPARATORS:
+        parted = [label for label in labels if sign in label]
+        parts = {part.strip() for label in parted for part in label.split(sign)}
+        if len(parted) > 1 and len(parts & labels) > 1:  # what stands together stands alone too
+            shown = min(parted, key=lambda label: (len(label), label))
+            yield f"labels such as {shown!r} hold {sign!r}; if a cell holds several, give --label-separator {sign!r}"
 
 
 def _once_a_run(column: pa.Array) -> pa.Array:

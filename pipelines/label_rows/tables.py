@@ -1,7 +1,8 @@
 """Files of label rows in pieces, and each piece as batches: Parquet by row groups, text by stretches of bytes.
 
-    parquet   columns by name; lists in a row (labels, confidences) are spread to a row each
-    csv, tsv  a header; RFC 4180 quoting
+    parquet   columns by name; lists in a row (labels, confidences) are spread to a row each; what Hugging Face writes
+              (`pipelines.label_rows.embedded`)
+    csv, tsv  RFC 4180 quoting; header and separator are found (`pipelines.label_rows.dialect`)
     tencent   `PATH-OR-URL<TAB>INDEX:CONFIDENCE<TAB>...`, as tencent-ml-images; spaces in place of tabs are taken too
 
 Rows count from 1 in Parquet files. In text files they count as lines, the header being the first.
@@ -9,7 +10,6 @@ Rows count from 1 in Parquet files. In text files they count as lines, the heade
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,14 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from pipelines.files import storage
-from pipelines.files.csv_ranges import Range, first_line, parse_range, ranges, read_range
+from pipelines.files.csv_ranges import Range, parse_range, ranges, read_range
 from pipelines.files.faults import StorageError
-from pipelines.label_rows.judging import bad_rows, judge
-from pipelines.label_rows.layout import NOT_UTF8, Columns, Layout, find_columns, format_of
-from schemas.errors import FormatError, InputError
+from pipelines.label_rows.dialect import read_dialect
+from pipelines.label_rows.embedded import label_names, named
+from pipelines.label_rows.headers import file_columns, is_list, opened_parquet
+from pipelines.label_rows.judging import as_text, bad_rows, judge
+from pipelines.label_rows.layout import NOT_UTF8, Columns, Layout, format_of
+from schemas.errors import FormatError
 
 pc: Any = pyarrow.compute
 ROWS_AT_ONCE = 1 << 17
@@ -40,7 +42,7 @@ def table_pieces(path: str, layout: Layout) -> list[str]:
     """
     if format_of(path, layout) != "parquet":
         return [found.text() for found in ranges(path, "label rows")]
-    with _parquet(path) as file:
+    with opened_parquet(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     pieces: list[str] = []
     first = held = 0
@@ -52,45 +54,6 @@ def table_pieces(path: str, layout: Layout) -> list[str]:
     return [*pieces, f"{first}-{len(sizes) - 1}"] if sizes else []
 
 
-def file_columns(path: str, layout: Layout) -> Columns:
-    """The columns of a file by what they mean.
-
-    Raises:
-        InputError: if it cannot be read.
-        FormatError: if a column is missing.
-    """
-    kind = format_of(path, layout)
-    if kind == "tencent":
-        return Columns(image="image", id="image", label="label", confidence="confidence", people=layout.people)
-    if kind == "parquet":
-        with _parquet(path) as file:
-            return find_columns(path, file.schema_arrow.names, layout)
-    return find_columns(path, _header(path, kind), layout)
-
-
-def check_bytes_column(path: str, name: str) -> None:
-    """See that a Parquet file has the column of images, or the field of one (`image.bytes`).
-
-    Raises:
-        FormatError: if there is none, with those that are there; or if it holds no bytes.
-    """
-    with _parquet(path) as file:
-        schema = file.schema_arrow
-    there = [f"{field.name}.{inner}" for field in schema if pa.types.is_struct(field.type) for inner in _fields(field)]
-    there = [*schema.names, *there]
-    if name not in there:
-        raise FormatError(f"{path}: no column {name!r} (--bytes-column); found {', '.join(there)[:200]}")
-    head, _, inner = name.partition(".")
-    kind = schema.field(name).type if name in schema.names else schema.field(head).type.field(inner).type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        found = ", ".join(there)[:200]
-        raise FormatError(f"{path}: --bytes-column {name!r} holds {kind}; expected bytes. Found {found}")
-
-
-def _fields(field: pa.Field) -> list[str]:
-    return [field.type.field(number).name for number in range(field.type.num_fields)]
-
-
 def table_batches(path: str, piece: str, layout: Layout, only: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """The rows of a piece as batches of `BATCH_SCHEMA`.
 
@@ -100,7 +63,7 @@ def table_batches(path: str, piece: str, layout: Layout, only: Sequence[str] = (
     """
     columns = file_columns(path, layout)
     if only:
-        label = columns.label if "label" in only else columns.id
+        label = columns.label if "label" in only or not columns.id else columns.id
         confidence, source = (columns.confidence, columns.source) if "confidence" in only else ("", "")
         columns = Columns(image=columns.id, id=columns.id, label=label, confidence=confidence, source=source)
     kind = format_of(path, layout)
@@ -118,35 +81,44 @@ def table_batches(path: str, piece: str, layout: Layout, only: Sequence[str] = (
         yield from _csv_batches(path, parse_range(piece), columns, layout, kind)
 
 
-@contextlib.contextmanager
-def _parquet(path: str) -> Iterator[pq.ParquetFile]:
-    try:
-        with storage.opened(path) as stream, pq.ParquetFile(stream) as file:
-            yield file
-    except FileNotFoundError:
-        raise InputError(f"label rows {path!r} do not exist") from None
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"{path}: {' '.join(str(error).split())}; expected a Parquet file") from error
-
-
 def _parquet_batches(path: str, piece: str, columns: Columns, layout: Layout) -> Iterator[pa.RecordBatch]:
     first, last = map(int, piece.split("-"))
     name = storage.name_of(path)
-    with _parquet(path) as file:
+    with opened_parquet(path) as file:
         line = 1 + sum(file.metadata.row_group(group).num_rows for group in range(first))
         groups = list(range(first, last + 1))
+        names = () if layout.numbers else label_names(file.schema_arrow, columns.label)
         for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns.names(), use_threads=False):
             lines: pa.Array = pa.array(np.arange(line, line + len(batch)))
             line += len(batch)
-            found = {name: _listed(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-            spoiled: dict[int, str] = {}
-            if _is_list(found[columns.label].type):
-                found, lines, spoiled = _spread(found, lines, columns)
+            found = {column: _listed(_column(batch, column)) for column in columns.names()}
+            found, lines, spoiled = _one_label_a_row(found, lines, columns, layout)
+            if names:
+                found[columns.label], odd = named(found[columns.label], names)
+                spoiled = {**odd, **spoiled}
             yield judge(columns, layout, found, lines, name, spoiled)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column, or a field of one."""
+    if name in batch.schema.names:
+        return batch.column(name)
+    head, _, inner = name.partition(".")
+    return pc.struct_field(batch.column(head), inner)
+
+
+def _one_label_a_row(
+    found: dict[str, pa.Array], lines: pa.Array, columns: Columns, layout: Layout
+) -> tuple[dict[str, pa.Array], pa.Array, dict[int, str]]:
+    """The columns with a label in each row, the rows' numbers, and the rows that cannot be taken apart."""
+    odd: dict[int, str] = {}
+    if layout.separator and columns.label != columns.id and not is_list(found[columns.label].type):
+        parts = pc.split_pattern(as_text(found[columns.label], odd), layout.separator)
+        values = pc.utf8_trim_whitespace(parts.values)
+        found = {**found, columns.label: pa.ListArray.from_arrays(parts.offsets, values)}
+    if not is_list(found[columns.label].type):
+        return found, lines, {}
+    return _spread(found, lines, columns, {at: f"{text} is no UTF-8" for at, text in odd.items()})
 
 
 def _listed(column: pa.Array) -> pa.Array:
@@ -157,30 +129,37 @@ def _listed(column: pa.Array) -> pa.Array:
 
 
 def _spread(
-    found: dict[str, pa.Array], lines: pa.Array, columns: Columns
+    found: dict[str, pa.Array], lines: pa.Array, columns: Columns, odd: dict[int, str]
 ) -> tuple[dict[str, pa.Array], pa.Array, dict[int, str]]:
     """Lists in the cells to rows of their own; an empty list is one row without label.
 
+    Args:
+        found: the columns.
+        lines: number of each row in its file.
+        columns: which is which.
+        odd: rows that cannot be read, and why.
+
     Returns:
-        The columns, the number of each row in its file, and the rows whose lists differ in length, one each.
+        The columns, the number of each row in its file, and the rows that are odd or whose lists differ in length, one
+        each.
     """
     counts = _lengths(found[columns.label])
-    differ: dict[int, str] = {}
+    differ = dict(odd)
     for name, column in found.items():
-        if _is_list(column.type):
+        if is_list(column.type):
             lengths = _lengths(column)
             for i in np.flatnonzero(lengths != counts).tolist():
                 differ.setdefault(i, f"{counts[i]} of {columns.label!r} and {lengths[i]} of {name!r}")
     if differ:
         good = np.ones(len(lines), bool)
         good[list(differ)] = False
-        found = {name: _nulled(column, good) if _is_list(column.type) else column for name, column in found.items()}
+        found = {name: _nulled(column, good) if is_list(column.type) else column for name, column in found.items()}
         counts = np.where(good, counts, 0)
     at = np.repeat(np.arange(len(lines)), np.maximum(counts, 1))
     spread: dict[str, pa.Array] = {}
     no_label = np.flatnonzero((counts == 0)[at])
     for name, column in found.items():
-        if not _is_list(column.type):
+        if not is_list(column.type):
             spread[name] = column.take(pa.array(at))
             continue
         flat = pc.list_flatten(column)
@@ -201,22 +180,12 @@ def _nulled(column: pa.Array, kept: Any) -> pa.Array:
     return column.take(pa.array(np.arange(len(column)), pa.int64(), mask=~kept))
 
 
-def _header(path: str, kind: str) -> list[str]:
-    import csv
-
-    line = first_line(path, "label rows").decode("utf-8", "replace")
-    try:
-        return next(csv.reader([line], delimiter="\t" if kind == "tsv" else ","), [])
-    except csv.Error as error:
-        told = "lines that end in CR alone" if "\r" in line else str(error)
-        raise FormatError(f"{path} line 1: {told}; expected lines that end in LF or CRLF; write it again") from error
-
-
 def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind: str) -> Iterator[pa.RecordBatch]:
-    names = _header(path, kind)
+    dialect = read_dialect(path, kind, layout)
+    names = dialect.names
     data = read_range(path, found)
     line = found.line
-    if not found.start:
+    if not found.start and dialect.header:
         data, line = data.partition(b"\n")[2], line + 1
     if not data.strip():
         return
@@ -228,7 +197,7 @@ def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind
 
     read = pa_csv.ReadOptions(use_threads=False, column_names=[f"c{i}" for i in range(len(names))])
     parse = pa_csv.ParseOptions(
-        delimiter="\t" if kind == "tsv" else ",",
+        delimiter=dialect.separator,
         invalid_row_handler=skip,
         newlines_in_values=True,
         ignore_empty_lines=False,
@@ -252,7 +221,8 @@ def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind
         kept = pa.array(~np.isin(numbers, blank))
         table, lines = table.filter(kept), lines.filter(kept)
     texts = {name: table[column].combine_chunks() for name, column in at.items()}
-    yield judge(columns, layout, texts, lines)
+    texts, lines, spoiled = _one_label_a_row(texts, lines, columns, layout)
+    yield judge(columns, layout, texts, lines, spoiled=spoiled)
     told = [(number, text) for number, text in bad if text.strip()]
     if told:
         texts_told = [f"cells do not fit the header: {text[:80]}" for _, text in told]
@@ -309,7 +279,7 @@ def _tencent_batches(path: str, found: Range, columns: Columns, layout: Layout) 
         index = pc.list_element(parts, 0)
         bare = ~paired.to_numpy(zero_copy_only=False)
         confidence = pc.list_element(pc.if_else(paired, parts, _pair()), 1)
-        confidence = pc.if_else(pa.array(bare), labels, confidence) if bare.any() else confidence
+        confidence = pc.if_else(pa.array(bare), "none", confidence) if bare.any() else confidence
         images = flat.take(pa.array(first))
         texts = {"image": images.take(pa.array(parent)), "label": index, "confidence": confidence}
         yield judge(columns, layout, texts, pa.array(lines[parent]))

@@ -24,7 +24,7 @@ from pipelines.label_rows.layout import GOOD, UNKNOWN_CLASS
 from pipelines.label_rows.telling import Told, no_label, rejected_rows
 from pipelines.plan import Job
 from pipelines.rows import Rejected
-from pipelines.writing import WORK_FOLDER
+from schemas.manifest import WORK_FOLDER
 
 pc: Any = pyarrow.compute
 

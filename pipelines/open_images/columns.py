@@ -58,6 +58,11 @@ class Header:
     cells: int
     line: bytes
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns of a file of labels that nothing is taken from; other files' go to `extra`."""
+        return tuple(name for name in self.at if name not in (*NEEDED["labels"], "Source"))
+
 
 def kind_of(names: list[str]) -> str:
     """What a file with these columns is: a `Kind`, "relationships", "points", or "" for none that is known."""

@@ -29,6 +29,7 @@ FLAGS = {
     "IsDepiction": "is_depiction",
     "IsInside": "is_inside",
 }
+_FLAG_COLUMNS = {field: name for name, field in FLAGS.items()}
 _FLAG_VALUES: dict[str, bool | None] = {"1": True, "0": False, "-1": None, "": None}
 _BOX_COLUMNS = ("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", *FLAGS)
 _MASK_COLUMNS = ("MaskPath", "ImageID", "LabelName", "BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
@@ -61,7 +62,7 @@ def _corners(cells: Cells, at: Sequence[int]) -> tuple[float, float, float, floa
 
 
 def _class(text: str, kind: str) -> str:
-    if not text:
+    if not text.strip():
         raise RecordError(f"{kind}:no_class", "LabelName is empty")
     return text
 
@@ -90,7 +91,8 @@ def _flags(cells: Cells, at: Sequence[tuple[str, int]]) -> dict[str, Any]:
         try:
             values[name] = _flag(cells[i])
         except KeyError:
-            values["flag_unread"] = True
+            before = f"{values['flag_unread']}, " if "flag_unread" in values else ""
+            values["flag_unread"] = f"{before}{_FLAG_COLUMNS[name]} is {cells[i][:40]!r}"
     return values
 
 
@@ -113,7 +115,7 @@ def box_parser(header: Header) -> BoxParser:
         if confidence_at >= 0 and cells[confidence_at] != "1":
             confidence = _number(cells[confidence_at], "Confidence", "box")
             if not 0 <= confidence <= 1:
-                raise RecordError("box:bad_confidence", f"Confidence {confidence:g}; expected 0 to 1")
+                raise RecordError("box:bad_confidence", f"Confidence {cells[confidence_at]}; expected 0 to 1")
         return BoxRow(
             ymin=ymin,
             xmin=xmin,
@@ -141,9 +143,10 @@ def mask_parser(header: Header, uri_of: Callable[[str], str]) -> BoxParser:
         """A row of masks, as the box that it belongs to."""
         class_key = _class(cells[class_at], "box")
         ymin, xmin, ymax, xmax = _corners(cells, corners)
-        path = cells[path_at]
-        if not path or "/" in path or "\\" in path:
-            raise RecordError("box:bad_mask_path", f"MaskPath {path[:80]!r}; expected the name of a PNG file")
+        mask_uri = uri_of(cells[path_at]) if cells[path_at] else ""
+        if not mask_uri:
+            found = f"MaskPath {cells[path_at][:80]!r}; expected the name of a PNG file below the folder of masks"
+            raise RecordError("box:bad_mask_path", found)
         extra = _extra(cells, others, ("",))
         return BoxRow(
             ymin=ymin,
@@ -151,7 +154,7 @@ def mask_parser(header: Header, uri_of: Callable[[str], str]) -> BoxParser:
             ymax=ymax,
             xmax=xmax,
             class_key=class_key,
-            mask_uri=uri_of(path),
+            mask_uri=mask_uri,
             extra=extra,
             where=where,
         )
@@ -169,7 +172,7 @@ def label_parser(header: Header) -> LabelParser:
         source = cells[source_at] if source_at >= 0 else ""
         confidence = _number(cells[confidence_at], "Confidence", "label")
         if not 0 <= confidence <= 1:
-            raise RecordError("label:bad_confidence", f"Confidence {confidence:g}; expected 0 to 1")
+            raise RecordError("label:bad_confidence", f"Confidence {cells[confidence_at]}; expected 0 to 1")
         return label_row(class_key, source, confidence, where)
 
     return parse

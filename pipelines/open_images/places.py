@@ -14,6 +14,7 @@ import posixpath
 from collections.abc import Callable, Iterator
 
 from pipelines.files import storage
+from pipelines.files.stated_names import read_name
 from pipelines.rows import ImageRow
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -61,19 +62,31 @@ def images_at(root: str, kind: str, place: str, is_id: IsId) -> Iterator[ImageRo
 
 
 def mask_uris(folder: str) -> Callable[[str], str]:
-    """From MaskPath to the path below the folder of masks.
+    """From MaskPath to the path below the folder of masks, "" for one that leads out of it.
 
     Masks are published as archives by the first digit of the image id; unpacked, each may have a folder of its own,
-    whose name ends in that digit. Otherwise they lie side by side.
+    whose name ends in that digit. Otherwise they lie side by side, or as MaskPath says.
     """
     folders = sorted(name for name, is_folder in _entries(folder) if is_folder and name[-1:] in "0123456789abcdef")
     by_digit = {name[-1]: name for name in reversed(folders) if name[:-1] == "" or name[-2] in "-_"}
 
     def uri(mask_path: str) -> str:
+        if "/" in mask_path or "\\" in mask_path:
+            readings = read_name(folder, mask_path)
+            return mask_path if readings.inside or readings.by_folder else ""
         below = by_digit.get(mask_path[:1].lower(), "")
         return f"{below}/{mask_path}" if below else mask_path
 
     return uri
+
+
+def stated_id(text: str, is_id: IsId, *, any_id: bool = False) -> str:
+    """The image id that a cell states: an id, or the name or path of the image's file."""
+    stem, ending = posixpath.splitext(text)
+    if any_id:
+        return stem if ending.lower() in IMAGE_ENDINGS else text
+    name = posixpath.basename(text.replace("\\", "/"))
+    return name if is_id(name) else _image_id(name, is_id) or text
 
 
 def _image_id(name: str, is_id: IsId) -> str:

@@ -7,7 +7,7 @@ Images are counted by 64-bit hashes of their ids, eight bytes each: 14 MB for th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,14 +52,14 @@ def hash_ids(image_ids: list[str]) -> NDArray[np.uint64]:
     return np.frombuffer(joined, np.uint64)
 
 
-def scan_file(path: str, header: Header, scan: Scan) -> None:
-    """Add a file of boxes, labels or masks to a scan."""
+def scan_file(path: str, header: Header, scan: Scan, id_of: Callable[[str], str]) -> None:
+    """Add a file of boxes, labels or masks to a scan; `id_of` gives the image id that a cell states."""
     digest, size = hashlib.sha256(), 0
     for data, image_ids, classes in _stretches(path, header):
         digest.update(data)
         size += len(data)
-        scan.classes.update(classes)
-        scan.add_images(image_ids)
+        scan.classes.update(name for name in classes if name.strip())
+        scan.add_images([id_of(image_id) for image_id in image_ids])
     scan.files.append(SourceFile(path=path, bytes=size, sha256=digest.hexdigest()))
 
 

@@ -31,12 +31,12 @@ from pipelines.planes import PixelDoFn
 from pipelines.row_plane.row_elements import row_elements
 from pipelines.row_plane.shard import AssembledShard, AssembleJob, read_report, write_assembled
 from pipelines.row_plane.view import open_rows, refuse_inputs_as_output
-from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, WORK_FOLDER, check_counts, claim
+from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, check_counts, claim
 from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
 from pipelines.spool import SPOOL_FOLDER
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import ConfigError, OutputError
-from schemas.manifest import MANIFEST_NAME, Counts, Manifest, ShardEntry, manifest_from_json
+from schemas.manifest import MANIFEST_NAME, WORK_FOLDER, Counts, Manifest, ShardEntry, manifest_from_json
 from schemas.tfds import tfds_files
 
 
@@ -140,7 +140,7 @@ def _options(job: AssembleJob) -> dict[str, Any]:
 def _same_manifest(job: AssembleJob) -> Manifest:
     path = storage.join(job.out, MANIFEST_NAME)
     found = manifest_from_json(storage.read_bytes(path).decode(errors="replace"), path)
-    if found.is_view or found.options != json.loads(json.dumps(_options(job))):
+    if found.is_view or not storage.same_options(found.options, json.loads(json.dumps(_options(job)))):
         raise OutputError(
             f"{job.out!r} holds a dataset that was made differently; choose another folder, or replace it with --force"
         )

@@ -107,10 +107,10 @@ def new_space(classes: tuple[ClassEntry, ...], source: str, options: RelabelOpti
     missing = [entry for entry in kept.values() if entry.wnid not in tree]
     if missing and (options.on_unknown_class == "error" or len(missing) == len(kept)):
         told = ", ".join(f"{entry.label!r} ({entry.wnid or 'no wnid'})" for entry in missing[:8])
+        reject = ", or reject their annotations with --on-unknown-class reject" * (len(missing) < len(kept))
         raise LabelError(
             f"the tree {options.tree!r} has no node for {len(missing)} of {len(kept)} classes: {told}. Give another "
-            "map with --labels, build the tree with these labels, or reject their annotations with "
-            "--on-unknown-class reject"
+            f"map with --labels, or build the tree with these labels{reject}"
         )
     placed = {key: replace(entry, node=tree.index(entry.wnid)) for key, entry in kept.items() if entry.wnid in tree}
     return LabelSpace(source, placed, tuple(entry.label for entry in missing), tree.digest())

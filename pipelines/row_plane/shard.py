@@ -20,10 +20,10 @@ from pipelines.files import storage
 from pipelines.row_plane.records import record_of
 from pipelines.row_plane.row_elements import read_element
 from pipelines.row_plane.view import Rows, parse_origin
-from pipelines.row_plane.view_writer import WORK_FOLDER
 from pipelines.rows import Rejected
 from schemas.arrow import AnnotationColumns, index_row, index_table
 from schemas.errors import FormatError
+from schemas.manifest import WORK_FOLDER
 from schemas.record import ImageRecord
 from schemas.tfexample import decode_record, encode_record
 from schemas.tfrecord import FileCrc, frame, unframe

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from pipelines.files import storage
 from pipelines.row_plane.view import Rows, open_rows
-from pipelines.row_plane.view_writer import LABELS_NAME, WORK_FOLDER, ViewPlan, ViewWriter, finished
+from pipelines.row_plane.view_writer import LABELS_NAME, ViewPlan, ViewWriter, finished
 from schemas.errors import ConfigError, FormatError, OutputError
-from schemas.manifest import Manifest, SourceFile
+from schemas.manifest import WORK_FOLDER, Manifest, SourceFile
 
 LEFT_OUT = "-"  # the part of images that a list wants in no part
 SUMMARY_NAME = "split.json"

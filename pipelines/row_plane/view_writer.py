@@ -23,11 +23,19 @@ from pipelines.plan import versions
 from pipelines.row_plane.view import VIEW_ANNOTATIONS_SCHEMA, Rows, parse_origin, path_from, refuse_inputs_as_output
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import OutputError
-from schemas.manifest import MANIFEST_NAME, ClassEntry, Counts, Manifest, ShardEntry, SourceFile, manifest_from_json
+from schemas.manifest import (
+    MANIFEST_NAME,
+    WORK_FOLDER,
+    ClassEntry,
+    Counts,
+    Manifest,
+    ShardEntry,
+    SourceFile,
+    manifest_from_json,
+)
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
 
-WORK_FOLDER = ".work"
 LABELS_NAME = "labels.pbtxt"
 REJECTS_NAME = "rejects.jsonl"
 HEAD_NAME = "source.json"
@@ -92,7 +100,7 @@ def finished(plan: ViewPlan, *, force: bool = False) -> Manifest | None:
     same = (
         found.is_view != plan.rows.rows_only
         and found.split == plan.split
-        and found.options == json.loads(json.dumps(plan.told))
+        and storage.same_options(found.options, json.loads(json.dumps(plan.told)))
         and found.classes == plan.classes
         and found.tree_digest == plan.tree_digest
     )

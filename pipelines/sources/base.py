@@ -12,8 +12,8 @@ import argparse
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import pipelines.sources
@@ -68,6 +68,7 @@ class Survey:
         notes: what else the plan should tell people.
         head: a JSON object that describes the dataset (COCO: info, licenses, categories), kept beside the shards as
             source.json; b"" for none.
+        unused_columns: of each table, by its name, the columns that nothing is taken from.
     """
 
     images: int
@@ -76,6 +77,7 @@ class Survey:
     image_ids: Collection[str] | None = None
     notes: tuple[str, ...] = ()
     head: bytes = b""
+    unused_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 class DatasetSource(ABC):
@@ -87,6 +89,7 @@ class DatasetSource(ABC):
         has_boxes: whether the format can state boxes.
         free_uris: whether rows may name any path or URL, not only files below `image_root`.
         relative_boxes: whether boxes are relative to the image, in [0, 1], and not in pixels.
+        paths: which of `options` are paths.
     """
 
     __slots__ = ()
@@ -97,6 +100,7 @@ class DatasetSource(ABC):
     has_boxes: ClassVar[bool]
     free_uris: ClassVar[bool] = False
     relative_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
     @abstractmethod

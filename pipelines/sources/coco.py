@@ -62,6 +62,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert coco OUT --annotations instances_val2017.json --images val2017"
     default_labels: ClassVar[str] = "coco"
     has_boxes: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = ("annotations", "panoptic", "captions", "keypoints", "panoptic_maps", "images")
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -230,7 +231,11 @@ def _role(role: str) -> str:
 
 def _check(head: Head, path: str, main: str, unlabelled: bool) -> None:
     if head.image_ids is None:
-        raise FormatError(f"{path} is no COCO {_kind(main)} file: expected an object with a list `images`")
+        found = ", ".join(list(head.values)[:9]) or "nothing"
+        raise FormatError(
+            f"{path} is no COCO {_kind(main)} file: found an object of {found}; "
+            "expected one with a list `images`, a list `annotations` and a list `categories`"
+        )
     if head.annotations < 0 and not unlabelled:
         raise FormatError(
             f"{path} has no `annotations`: its images are not annotated (an image_info file?), and without them "

@@ -17,7 +17,7 @@ import argparse
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +25,7 @@ from pipelines.files import storage
 from pipelines.files.archives import is_archive
 from pipelines.imagenet import layouts
 from pipelines.imagenet.boxes import BoxFiles
+from pipelines.imagenet.naming import WNID
 from pipelines.imagenet.reading import rows_of, statements_of
 from pipelines.imagenet.truth import Said, by_stem, is_by_order, read_truth, states_boxes
 from pipelines.rows import ImageRow, Rejected, Row, Statements, encode_row
@@ -56,6 +57,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert imagenet OUT --images ILSVRC2012_img_train.tar"
     default_labels: ClassVar[str] = "imagenet"
     has_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ("images", "wnids", "ground_truth", "synsets", "boxes", "list")
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +137,7 @@ class Source(DatasetSource):
         labels = {label for piece in pieces if (label := layouts.label_of_piece(piece))}
         listing, counts, passed = hashlib.sha256(), Counter[str](), Counter[str]()
         sizes = {piece: layouts.bytes_of_piece(self.images, piece) for piece in pieces}
-        looked_at = 0
+        looked_at, first = 0, dict[str, str]()
         held: dict[str, None] | None = {}
         for piece in pieces:
             if sizes[piece] and counts["rows"] >= COUNTED and not self.has_boxes:
@@ -154,9 +156,13 @@ class Source(DatasetSource):
                         held[row.image_id] = None
                 if isinstance(row, Rejected):
                     counts[row.reason] += 1
+                    if row.reason == "image:no_label":
+                        first.setdefault("image", row.record)
+                elif isinstance(row, Statements):
+                    first.setdefault("named", row.image_id)
                 listing.update(encode_row(row, 0, 0))
         if not counts["images"]:
-            raise InputError(self._nothing_found(pieces, counts))
+            raise InputError(self._nothing_found(pieces, counts, first))
         all_bytes = sum(sizes.values())
         if looked_at < all_bytes:
             counts["rows"] = counts["rows"] * all_bytes // looked_at
@@ -249,16 +255,35 @@ class Source(DatasetSource):
         if not self.wnids:
             return frozenset()
         lines = storage.text_of(self.wnids, "list of classes").splitlines()
-        return frozenset(line.split()[0] for line in lines if line.strip())
+        return frozenset(_class_of_line(line.strip()) for line in lines if line.strip())
 
-    def _nothing_found(self, pieces: Sequence[str], counts: Counter[str]) -> str:
+    def _nothing_found(self, pieces: Sequence[str], counts: Counter[str], first: Mapping[str, str]) -> str:
+        """Why there is nothing to convert, and what to do.
+
+        Args:
+            pieces: of the dataset.
+            counts: of rejects by reason.
+            first: an image without class, and an image that the ground truth or a box file names, if there is one.
+        """
         folders = sum(piece.startswith(("folder ", "tar ", "inner ")) for piece in pieces)
         if folders or not counts["image:no_label"]:
             return f"found no image in the {folders} class folders of {self.images!r}"
-        return (
+        found = (
             f"found no class folder in {self.images!r}, and none of its {counts['image:no_label']} images has a class "
-            "by its name; give --ground-truth FILE, --boxes DIR for images of DET, or --unlabelled for a test set"
+            "by its name"
         )
+        given = {"--ground-truth": self.ground_truth, "--boxes": self.boxes}
+        files = " and ".join(f"{option} {path!r}" for option, path in given.items() if path)
+        if not files:
+            return f"{found}; give --ground-truth FILE, --boxes DIR for images of DET, or --unlabelled for a test set"
+        named = f"names others, such as {first['named']!r}" if "named" in first else "says nothing about them"
+        return f"{found} or in {files}, which {named}; the images are called as {first['image']!r}"
+
+
+def _class_of_line(line: str) -> str:
+    """A class of a list: the wnid that the line begins with; or the name up to a tab, blanks included."""
+    word = line.split()[0]
+    return word if WNID.fullmatch(word) else line.partition("\t")[0].strip()
 
 
 def _is_image(row: Row) -> bool:

@@ -2,8 +2,8 @@
 
 Several rows an image, any label space; a row says that somebody or something thinks that the label is true, not that
 others are not. Rows are read, checked and dealt out many at a time (`pipelines.label_rows`). Images lie below a folder,
-at any URL, or in a column of the Parquet file itself (`pipelines.files.parquet_images`); with `--rows-only` no image is
-read and only the row plane is written (`pipelines.label_rows.job`).
+at any URL, or in a column of the Parquet file itself (`pipelines.files.parquet_images`), which is found where no paths
+are asked for; with `--rows-only` no image is read and only the row plane is written (`pipelines.label_rows.job`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import argparse
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.files import storage
 from pipelines.label_rows.blocks import collect, deal
 from pipelines.label_rows.classes import classes_of, read_classes
 from pipelines.label_rows.deciding import decide
+from pipelines.label_rows.headers import check_bytes_column, file_columns, images_inside, table_names, table_notes
 from pipelines.label_rows.layout import FORMATS, Layout, format_of
-from pipelines.label_rows.surveying import digest_file, image_ids, look, zero_notes
-from pipelines.label_rows.tables import check_bytes_column, file_columns, table_batches, table_pieces
+from pipelines.label_rows.surveying import digest_file, image_ids, label_notes, look, zero_notes
+from pipelines.label_rows.tables import table_batches, table_pieces
 from pipelines.label_rows.telling import Told, image_rows
 from pipelines.rows import Row
-from pipelines.sources.base import DatasetSource, Packing, Survey
+from pipelines.sources.base import DatasetClass, DatasetSource, Packing, Survey
 from schemas.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Source(DatasetSource):
     example: ClassVar[str] = "wordtree convert labels OUT --rows labels.parquet --images photos --labels imagenet"
     default_labels: ClassVar[str] = "none"
     has_boxes: ClassVar[bool] = False
+    paths: ClassVar[tuple[str, ...]] = ("rows", "images", "classes")
     free_uris: ClassVar[bool] = True
 
     @staticmethod
@@ -69,6 +71,7 @@ class Source(DatasetSource):
         )
         add("--classes", default="", metavar="FILE", help="one label, or INDEX<TAB>LABEL, a line (default: all found)")
         add("--rows-only", action="store_true", help="check and write rows alone; read no image")
+        add("--ignore-boxes", action="store_true", help="take tables of boxes, each row's label for its whole image")
         columns = parser.add_argument_group("columns", "by default those with the usual names")
         add = columns.add_argument
         add("--image-column", default="", metavar="NAME", help="path or URL of the image")
@@ -77,6 +80,8 @@ class Source(DatasetSource):
         add("--confidence-column", default="", metavar="NAME", help="0 to 1 (default: 1 everywhere)")
         add("--source-column", default="", metavar="NAME", help="who or what says so")
         add("--bytes-column", default="", metavar="NAME", help="the image itself, in a Parquet table")
+        add("--columns", default="", metavar="NAME,…", help="names of all columns, of text tables without header")
+        add("--label-separator", default="", metavar="TEXT", help="parts the labels of a cell that holds several")
         add("--source", default="", metavar="TEXT", help="who says so, where there is no column")
         add("--uri-pattern", default="", metavar="TEXT", help="path of an image, such as train/{id}.jpg")
         add("--people", nargs="+", default=[], metavar="SOURCE", help="sources that are people: 1 is verified present, "
@@ -107,7 +112,14 @@ class Source(DatasetSource):
             uri_pattern=args.uri_pattern,
             people=tuple(args.people),
             min_confidence=args.min_confidence,
+            columns=tuple(name.strip() for name in args.columns.split(",")) if args.columns else (),
+            separator=args.label_separator,
+            ignore_boxes=args.ignore_boxes,
         )
+        if not (args.bytes_column or args.image_column or args.images or args.uri_pattern):
+            layout = replace(layout, bytes=images_inside(args.rows, layout))
+        if args.classes:
+            layout = replace(layout, numbers=all(c.key.isdecimal() for c in read_classes(args.classes)))
         # their order decides which of equal rows stays: it must not depend on how they were named (rule R5)
         return cls(tuple(sorted(args.rows)), args.images, args.classes, layout, args.rows_only)
 
@@ -129,8 +141,8 @@ class Source(DatasetSource):
     def survey(self) -> Survey:
         """Digests, classes and an estimate of the number of images; tables are read once, in the columns that count."""
         files = [digest_file(path) for path in self.rows]
+        columns_of = {path: file_columns(path, self.layout) for path in self.rows}
         for path in self.rows:
-            file_columns(path, self.layout)
             if self.layout.bytes:
                 if format_of(path, self.layout) != "parquet":
                     raise ConfigError(f"--bytes-column: {path!r} is no Parquet file")
@@ -143,14 +155,23 @@ class Source(DatasetSource):
             files.append(digest_file(self.classes))
         return Survey(
             images=max(seen.images, 1),
-            classes=listed or classes_of(seen.labels),
+            classes=listed or self._named(seen.labels) or classes_of(seen.labels),
             files=tuple(files),
             notes=(
                 "1 row" if seen.rows == 1 else f"{seen.rows} rows",
                 *(("rows only: no image is read",) if self.rows_only else ()),
                 *zero_notes(seen.zeros, self.people()),
+                *label_notes(seen.labels, self.layout.separator),
+                *(note for path in self.rows for note in table_notes(path, self.layout)),
             ),
+            unused_columns={storage.name_of(path): columns.unused for path, columns in columns_of.items()},
         )
+
+    def _named(self, labels: set[str]) -> tuple[DatasetClass, ...]:
+        """The classes of the tables' own metadata, where it is the same in all and names all labels."""
+        found = {table_names(path, self.layout) for path in self.rows}
+        names = found.pop() if len(found) == 1 else ()
+        return () if labels.difference(names) else tuple(DatasetClass(n, at, n) for at, n in enumerate(names, start=1))
 
     def image_ids(self) -> Iterable[str]:
         return image_ids(self.rows, self.layout)

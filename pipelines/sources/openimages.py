@@ -58,6 +58,10 @@ class Source(DatasetSource):
     )
     default_labels: ClassVar[str] = "openimages"
     has_boxes: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = (
+        *("images", "mask_dir", "hierarchy", "boxes", "image_labels", "image_list"),
+        *("class_descriptions", "mask_list"),
+    )
     relative_boxes: ClassVar[bool] = True
 
     @staticmethod
@@ -131,7 +135,7 @@ class Source(DatasetSource):
         hierarchy = classes.read_hierarchy(self.hierarchy) if self.hierarchy else None
         scan, listed = Scan(), Scan()
         for kind, path in self._files():
-            scan_file(path, headers[path], listed if kind == "images" else scan)
+            scan_file(path, headers[path], listed if kind == "images" else scan, self._id_of)
         found = Scan()
         for kind, place in self._places():
             rows = places.images_at(self.images, kind, place, self._is_id)
@@ -149,6 +153,12 @@ class Source(DatasetSource):
             images = scan.distinct_images()
             if images > named:
                 notes.append(f"{images - named} of them named by no CSV file")
+        unused = {file_name(path): headers[path].unused for kind, path in self._files() if kind == "labels"}
+        notes += [
+            f"{name}: column{'s' * (len(found) > 1)} {', '.join(map(repr, found))} not used"
+            for name, found in unused.items()
+            if found
+        ]
         if not images:
             raise InputError(f"found no image in {self.images!r} and in {', '.join(p for _, p in self._files())}")
         return Survey(
@@ -157,13 +167,14 @@ class Source(DatasetSource):
             files=tuple(files),
             notes=tuple(notes),
             head=classes.head_json(described, hierarchy),
+            unused_columns=unused,
         )
 
     def image_ids(self) -> Iterable[str]:
         if not self.only_found:
             for kind, path in self._files():
                 if kind == "images" or not self.image_list:
-                    yield from file_image_ids(path, read_header(path, kind))
+                    yield from map(self._id_of, file_image_ids(path, read_header(path, kind)))
         if self.only_found or not self.image_list:
             for kind, place in self._places():
                 yield from (row.image_id for row in places.images_at(self.images, kind, place, self._is_id))
@@ -191,7 +202,7 @@ class Source(DatasetSource):
         header = read_header(path, kind)
         name = file_name(path)
         good: Iterable[tuple[str, Any] | Rejected] = _parsed(
-            path, kind, header, parse_range(rest), self._parser(kind, header, name), self._is_id
+            path, kind, header, parse_range(rest), self._parser(kind, header, name), self._is_id, self._id_of
         )
         if kind == "images":
             yield from (row if isinstance(row, Rejected) else row[1] for row in good)
@@ -225,6 +236,9 @@ class Source(DatasetSource):
     def _is_id(self, text: str) -> object:
         return parsing.is_image_id(text) if not self.any_id else text
 
+    def _id_of(self, text: str) -> str:
+        return places.stated_id(text, self._is_id, any_id=self.any_id)
+
     def _parser(self, kind: Kind, header: Header, name: str) -> Callable[[Sequence[str], str], Any]:
         if kind == "boxes":
             return parsing.box_parser(header)
@@ -240,11 +254,14 @@ def _parsed(
     found: Any,
     parse: Callable[[Sequence[str], str], Any],
     is_id: Callable[[str], object],
+    id_of: Callable[[str], str],
 ) -> Iterator[tuple[str, Any] | Rejected]:
     """(image id, what stands there) of each record, or why it is none."""
     name, id_at, word = file_name(path), header.at["ImageID"], _RECORD_KIND[kind]
     for line, cells, wrong in read_rows(path, header, found):
         where = f"{name} line {line}"
+        if len(cells) > id_at:
+            cells[id_at] = id_of(cells[id_at])
         if wrong:
             record = cells[id_at] if len(cells) > id_at and is_id(cells[id_at]) else ""
             yield _rejected(word, record, f"{word}:bad_row", f"{wrong}: {','.join(cells)[:80]}", where)

@@ -1,9 +1,10 @@
 """Pascal VOC XML: one file an image, in a devkit (2007 to 2012) or in two plain folders as labelImg writes them.
 
-The file's own name finds the image, since `filename` and `folder` are unreliable outside the official sets. What the
-XML says is read by `pipelines.voc.annotation`; what its numbers mean, `pipelines.voc.corners`.
+Which picture an XML file is about: `pipelines.voc.pictures`. What the XML says is read by `pipelines.voc.annotation`;
+what its numbers mean, `pipelines.voc.corners`. An image's id is the path of its XML without the ending, so its name
+where all lie in one folder.
 
-    --set NAME       a list in ImageSets/Main, or with its folder: Segmentation/train; the first word of a line counts
+    --set NAME       a list in ImageSets/Main, or with its folder: Segmentation/train (`pipelines.voc.lists`)
     --class-lists    image labels, present and verified absent, from ImageSets/Main/CLASS_NAME.txt
     --maps           SegmentationClass and SegmentationObject where an image has them
     --unlabelled     images without XML are written as images of which nothing is known (VOC2012's test set)
@@ -17,17 +18,20 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import msgspec
 
 from pipelines.files import storage
-from pipelines.rows import ImageRow, Rejected, Row
+from pipelines.rows import ImageRow, Rejected, Row, rejected_annotations
 from pipelines.sources.base import DatasetClass, DatasetSource, Survey
 from pipelines.voc.annotation import parse_annotation
 from pipelines.voc.class_lists import class_lists, read_class_list
 from pipelines.voc.corners import CORNERS
-from pipelines.voc.files import NO_ANNOTATION, read_files
+from pipelines.voc.files import NO_ANNOTATION, files_below, read_files
+from pipelines.voc.lists import Known, Listed, read_list
+from pipelines.voc.pictures import BY, Pictures
 from schemas.errors import ConfigError, InputError, LabelError, RecordError
 from schemas.manifest import SourceFile
 
@@ -35,9 +39,9 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 MAPS = (("class", "SegmentationClass"), ("object", "SegmentationObject"))
 LABELS_OF = "labels of "  # begins the pieces that are class lists
+LINES = "lines"  # the piece of those lines of the list that name no image
 PIECE_IMAGES, MOST_PIECES = 1000, 64
 
 
@@ -50,7 +54,7 @@ class Source(DatasetSource):
         image_set: path of the list, or "".
         corners: what the numbers of a box mean.
         devkit: folder of the segmentation maps, "" for none.
-        class_lists, unlabelled, classes: as on the command line.
+        class_lists, unlabelled, classes, picture_by: as on the command line.
     """
 
     annotations: str
@@ -61,12 +65,14 @@ class Source(DatasetSource):
     class_lists: bool = False
     unlabelled: bool = False
     classes: str = ""
+    picture_by: str = BY[0]
 
     name: ClassVar[str] = "voc"
     help: ClassVar[str] = "boxes from Pascal VOC XML (a devkit, or labelImg folders)"
     example: ClassVar[str] = "wordtree convert voc OUT --devkit VOCdevkit/VOC2012 --set trainval"
     default_labels: ClassVar[str] = "voc"
     has_boxes: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = ("annotations", "images", "image_set", "maps", "classes")
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +91,12 @@ class Source(DatasetSource):
             "--classes", default="", metavar="FILE", help="names of the classes, one a line; their ids are the lines"
         )
         parser.add_argument(
+            "--picture-by",
+            choices=BY,
+            default=BY[0],
+            help="what names the picture: <filename> where one is called so, or the XML's own name (default: filename)",
+        )
+        parser.add_argument(
             "--class-lists", action="store_true", help="image labels too, from ImageSets/Main/CLASS_NAME.txt"
         )
         parser.add_argument("--maps", action="store_true", help="segmentation maps too, where an image has them")
@@ -96,7 +108,7 @@ class Source(DatasetSource):
     def from_args(cls, args: argparse.Namespace) -> Source:
         corners, unlabelled = getattr(args, "corners", CORNERS[0]), getattr(args, "unlabelled", False)
         lists, maps = getattr(args, "class_lists", False), getattr(args, "maps", False)
-        classes = getattr(args, "classes", "")
+        classes, picture_by = getattr(args, "classes", ""), getattr(args, "picture_by", BY[0])
         if args.devkit and not (args.annotations or args.images):
             _check_devkit(args.devkit)
             folders = (storage.join(args.devkit, name) for name in ("Annotations", "JPEGImages"))
@@ -111,11 +123,19 @@ class Source(DatasetSource):
                 class_lists=lists,
                 unlabelled=unlabelled,
                 classes=classes,
+                picture_by=picture_by,
             )
         if args.annotations and args.images and not (args.devkit or args.image_set):
             if lists or maps:
                 raise ConfigError("--class-lists and --maps are parts of a devkit; give --devkit DIR")
-            return cls(args.annotations, args.images, corners=corners, unlabelled=unlabelled, classes=classes)
+            return cls(
+                args.annotations,
+                args.images,
+                corners=corners,
+                unlabelled=unlabelled,
+                classes=classes,
+                picture_by=picture_by,
+            )
         raise ConfigError("give either --devkit DIR [--set NAME], or --annotations DIR and --images DIR")
 
     @property
@@ -136,17 +156,19 @@ class Source(DatasetSource):
             "class_lists": "yes" if self.class_lists else "",
             "unlabelled": "yes" if self.unlabelled else "",
             "classes": self.classes,
+            "picture_by": self.picture_by,
         }
 
     def survey(self) -> Survey:
         """Image ids from the image set or the folder; classes are those of VOC first, then others as found."""
-        names = self._names()
         files_of = self._xml_files()
+        names, refused = self._listed(files_of, Pictures(self.images, files_below(self.images)))
         xml_names = [files_of[name] for name in names if name in files_of]
         if not xml_names and not self.unlabelled:
             raise InputError(
-                f"none of the {len(names)} images of {self.image_set or self.annotations!r} has an XML file in "
-                f"{self.annotations!r}; is it the right folder? VOC2012's test set has none: take it with --unlabelled"
+                f"none of the {len(names) + len(refused)} images of {self.image_set or self.annotations!r} has an XML "
+                f"file in {self.annotations!r}; is it the right folder? VOC2012's test set has none: take it with "
+                "--unlabelled"
             )
         lists = self._class_lists()
         labels = set(lists)
@@ -166,10 +188,10 @@ class Source(DatasetSource):
             if path:
                 data = storage.read_source(path, "list of classes" if path == self.classes else "image list")
                 files.append(SourceFile(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
-        ids = [storage.plain_text(name) for name in names]
+        ids = list(dict.fromkeys(storage.plain_text(name) for name in (*names, *(row.image_id for row in refused))))
         without = len(names) - len(xml_names)
         notes = [f"{without} of them without annotations"] if self.unlabelled and without else []
-        xml_files = [name for name in storage.list_folder(self.annotations)[1] if name.lower().endswith(".xml")]
+        xml_files = _xml_names(self.annotations)
         if not self.image_set and len(xml_files) > len(files_of):
             left = storage.plain_text(", ".join(sorted(set(xml_files).difference(files_of.values()))[:5]))
             notes.append(f"{left}: left out, since another XML file has the name and a smaller ending")
@@ -179,55 +201,68 @@ class Source(DatasetSource):
         return Survey(len(ids), classes, tuple(files), ids, tuple(notes))
 
     def pieces(self) -> Sequence[str]:
-        """Stretches of the sorted names, and the class lists."""
-        names = len(self._names())
-        step = max(PIECE_IMAGES, -(-names // MOST_PIECES))
-        stretches = [f"{start}:{start + step}" for start in range(0, names, step)]
-        return (*stretches, *(LABELS_OF + label for label in sorted(self._class_lists())))
+        """Stretches of the sorted names, the lines of the list that name no image, and the class lists."""
+        names, refused = self._listed(self._xml_files(), Pictures(self.images, files_below(self.images)))
+        step = max(PIECE_IMAGES, -(-len(names) // MOST_PIECES))
+        stretches = [f"{start}:{start + step}" for start in range(0, len(names), step)]
+        return (*stretches, *([LINES] * bool(refused)), *(LABELS_OF + label for label in sorted(self._class_lists())))
 
     def read(self, piece: str = "") -> Iterator[Row]:
-        """One row an XML file, its image found by the XML's own name; broken XML rejects its image."""
+        """One row an XML file; broken XML rejects its image."""
+        files_of = self._xml_files()
+        pictures = Pictures(self.images, files_below(self.images))
         if piece.startswith(LABELS_OF):
             label = piece.removeprefix(LABELS_OF)
-            yield from read_class_list(self._class_lists()[label], label)
+            yield from read_class_list(self._class_lists()[label], label, self._known(files_of, pictures))
             return
-        names = self._names()
+        names, refused = self._listed(files_of, pictures)
+        if piece in ("", LINES):
+            yield from refused
+        if piece == LINES:
+            return
         if piece:
             start, _, end = piece.partition(":")
             names = names[int(start) : int(end)]
-        images: dict[str, str] = {}
-        for name in reversed(storage.list_folder(self.images)[1]):
-            stem, ending = posixpath.splitext(name)
-            if ending.lower() in IMAGE_ENDINGS:
-                images[stem] = name  # of several the first in the alphabet: .jpg before .png
         maps = {kind: set(storage.list_folder(storage.join(self.devkit, folder))[1]) for kind, folder in self._maps()}
-        files_of = self._xml_files()
         paths = (storage.join(self.annotations, files_of.get(stem, f"{stem}.xml")) for stem in names)
         for stem, data in zip(names, read_files(paths, self.annotations), strict=True):
             name, xml = storage.plain_text(stem), storage.plain_text(files_of.get(stem, f"{stem}.xml"))
-            uri = images.get(stem, f"{stem}.jpg")
+            row, rejected = ImageRow(image_id=stem, uri="", has_boxes=False), []
             try:
                 if name != stem:
                     raise RecordError("image:bad_name", "the file's name is no Unicode text")
-                if isinstance(data, RecordError):
-                    if not (self.unlabelled and data.reason == NO_ANNOTATION):
-                        raise data
-                    row, rejected = ImageRow(image_id=stem, uri=uri, has_boxes=False), []
-                else:
-                    row, rejected = parse_annotation(data, stem, uri=uri, corners=self.corners, where=xml)
+                if not isinstance(data, RecordError):
+                    row, rejected = parse_annotation(data, stem, corners=self.corners, where=xml)
+                elif not (self.unlabelled and data.reason == NO_ANNOTATION):
+                    raise data
+                uri = self._picture(row, pictures)
             except RecordError as error:
-                yield Rejected(
-                    kind="image",
-                    record=name,
-                    reason=error.reason,
-                    found=f"{error}: {error.found}" if error.found else str(error),
-                    where=xml,
-                    image_id=name,
-                )
+                found = f"{error}: {error.found}" if error.found else str(error)
+                yield Rejected(kind="image", record=name, reason=error.reason, found=found, where=xml, image_id=name)
+                yield from (*rejected, *rejected_annotations(row, "image_rejected", error.reason))
                 continue
-            found = tuple((kind, f"{at}/{stem}.png") for kind, at in self._maps() if f"{stem}.png" in maps[kind])
             yield from rejected
-            yield msgspec.structs.replace(row, map_uris=found) if found else row
+            base = f"{posixpath.basename(stem)}.png"
+            found = tuple((kind, f"{at}/{base}") for kind, at in self._maps() if base in maps[kind])
+            yield msgspec.structs.replace(row, uri=uri, map_uris=found)
+
+    def _picture(self, row: ImageRow, pictures: Pictures) -> str:
+        """The picture of an image below its folder.
+
+        Raises:
+            RecordError: `image:ambiguous`.
+        """
+        filename, folder = _stated(row)
+        found = pictures.named(filename, folder, row.image_id) if self.picture_by == BY[0] else ""
+        if not found:
+            return pictures.of_xml(folder, row.image_id) or f"{row.image_id}.jpg"
+        stem = posixpath.splitext(posixpath.basename(found))[0]
+        if stem != posixpath.basename(row.image_id) and _claims(self)[found] > 1:
+            raise RecordError(
+                "image:ambiguous",
+                f"<filename> is {filename!r} here and in another XML file; correct it, or give --picture-by xml-name",
+            )
+        return found
 
     def _maps(self) -> tuple[tuple[str, str], ...]:
         return MAPS if self.devkit else ()
@@ -249,28 +284,55 @@ class Source(DatasetSource):
         return found
 
     def _xml_files(self) -> dict[str, str]:
-        """Names of the XML files by the image's name; the ending may be in capitals, `.xml` comes first."""
-        names = (name for name in storage.list_folder(self.annotations)[1] if name.lower().endswith(".xml"))
-        return {name[:-4]: name for name in names}  # sorted: capitals stand before, and the last one holds
+        """Paths of the XML files by the image's id; the ending may be in capitals, `.xml` comes first."""
+        return {name[:-4]: name for name in _xml_names(self.annotations)}  # sorted: capitals first, and the last holds
 
-    def _names(self) -> list[str]:
-        """Names of the images without ending, sorted, each once."""
+    def _known(self, files_of: dict[str, str], pictures: Pictures) -> Known:
+        """What a list can name."""
+        return Known({*files_of, *(pictures.stems() if self.unlabelled else ())})
+
+    def _listed(self, files_of: dict[str, str], pictures: Pictures) -> Listed:
+        """The ids of the images, sorted, each once; and the lines of the list that are none."""
         if not self.image_set:
-            names = set(self._xml_files())
-            if self.unlabelled:
-                pairs = map(posixpath.splitext, storage.list_folder(self.images)[1])
-                names |= {stem for stem, ending in pairs if ending.lower() in IMAGE_ENDINGS}
+            names = {*files_of, *(pictures.stems() if self.unlabelled else ())}
             if not names:
                 raise InputError(f"found no XML file in {self.annotations!r}; expected one for each image")
-            return sorted(names)
+            return Listed(sorted(names), [])
         if not storage.exists(self.image_set):
             there = [n[:-4] for n in storage.list_folder(posixpath.dirname(self.image_set))[1] if "_" not in n]
             raise InputError(f"image list {self.image_set!r} does not exist; there are {', '.join(there) or 'none'}")
-        lines = storage.text_of(self.image_set, "image list").splitlines()
-        names = {line.split()[0] for line in lines if line.strip()}
-        if not names:
+        listed = read_list(self.image_set, self._known(files_of, pictures))
+        if not (listed.ids or listed.rejected):
             raise InputError(f"image list {self.image_set!r} is empty; expected one image name a line")
-        return sorted(names)
+        return listed
+
+
+def _xml_names(folder: str) -> list[str]:
+    return [name for name in files_below(folder) if name.lower().endswith(".xml")]
+
+
+def _stated(row: ImageRow) -> tuple[str, str]:
+    """<filename> and <folder> of an XML file, "" for what is no text."""
+    said: dict[str, Any] = msgspec.json.decode(row.extra) if row.extra else {}
+    filename, folder = (said.get(name, "") for name in ("filename", "folder"))
+    return filename if isinstance(filename, str) else "", folder if isinstance(folder, str) else ""
+
+
+@lru_cache(maxsize=1)
+def _claims(source: Source) -> Counter[str]:
+    """How many XML files name each picture as theirs; read only where one has the name of another picture."""
+    pictures = Pictures(source.images, files_below(source.images))
+    claims: Counter[str] = Counter()
+    names = _xml_names(source.annotations)
+    paths = (storage.join(source.annotations, name) for name in names)
+    for name, data in zip(names, read_files(paths, source.annotations), strict=True):
+        try:
+            if not isinstance(data, RecordError):
+                filename, folder = _stated(parse_annotation(data, name[:-4])[0])
+                claims[pictures.named(filename, folder, name[:-4]) or pictures.of_xml(folder, name[:-4])] += 1
+        except RecordError:
+            continue  # `read` rejects the image
+    return claims
 
 
 def _check_devkit(devkit: str) -> None:

@@ -42,7 +42,8 @@ def parse_annotation(
     """
     root = parse_xml(data)
     if root.tag != "annotation":
-        raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>")
+        hint = "; is it of CVAT for images? Export it as COCO or Pascal VOC" if root.find("image") is not None else ""
+        raise RecordError("image:not_voc", f"the XML's root is <{root.tag}>; expected <annotation>{hint}")
     where, name = where or f"{stem}.xml", image_id or stem
     boxes: list[BoxRow] = []
     rejected: list[Rejected] = []
@@ -101,7 +102,9 @@ def _box_row(item: Element, corners: str, where: str) -> BoxRow:
         is_truncated=flags["truncated"][0],
         is_occluded=flags["occluded"][0],
         view=(item.findtext("pose") or "").strip(),
-        flag_unread=not all(readable for _, readable in flags.values()),
+        flag_unread=", ".join(
+            f"{name} is {item.findtext(name)!r}" for name, (_, readable) in flags.items() if not readable
+        ),
         parts=tuple(parts),
         extra=as_json(rest, item.attrib),
         where=where,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from pipelines.files import storage
 from pipelines.rows import LabelRow, Rejected, Row, Statements
+from pipelines.voc.lists import Known, lines_of
 
 SAYS = {"1": (True, "class_list"), "-1": (False, "class_list"), "0": (True, "class_list_difficult")}
 
@@ -24,24 +25,31 @@ def class_lists(image_set: str) -> dict[str, str]:
     return {file[: -len(ending)]: storage.join(folder, file) for file in names if file.endswith(ending)}
 
 
-def read_class_list(path: str, label: str) -> Iterator[Row]:
-    """What the list of a class says, image by image; lines that cannot be read are rejected."""
+def read_class_list(path: str, label: str, known: Known) -> Iterator[Row]:
+    """What the list of a class says, image by image; lines that cannot be read are rejected.
+
+    Args:
+        path: of the list.
+        label: the class.
+        known: the images of the set.
+    """
     file = storage.name_of(path)
-    for number, line in enumerate(storage.text_of(path, "class list").splitlines(), start=1):
-        words = line.split()
-        if not words:
-            continue
+    for number, line in lines_of(path):
         where = f"{file}:{number}"
-        if len(words) != 2 or words[1] not in SAYS:
+        name, _, word = line.replace("\t", " ").rpartition(" ")
+        name = name.strip()
+        found = known.find(name) if name else []
+        image_id = storage.plain_text(found[0] if len(found) == 1 else name or line)
+        if not name or word not in SAYS or len(found) > 1:
             yield Rejected(
                 kind="label",
                 record=where,
                 reason="label:malformed",
-                found=f"{line[:100]!r}; expected a name and 1, 0 or -1",
+                found=f"{line[:100]!r}; expected the name of one image and 1, 0 or -1",
                 where=where,
-                image_id=storage.plain_text(words[0]),
+                image_id=image_id,
             )
             continue
-        present, source = SAYS[words[1]]
+        present, source = SAYS[word]
         statement = LabelRow(class_key=label, present=present, verified=True, source=source, where=where)
-        yield Statements(image_id=words[0], labels=(statement,), provenance=file)
+        yield Statements(image_id=image_id, labels=(statement,), provenance=file)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from schemas.errors import RecordError
+from wordtree.text_files import what_it_is
 
 Element = ElementTree.Element
 DEEPEST = 50  # elements in elements
@@ -47,7 +48,7 @@ def _root(data: bytes) -> Element:
                 return ElementTree.fromstring(data.decode("cp1252", errors="replace"))
             except (ElementTree.ParseError, ValueError):
                 pass
-        raise RecordError("image:broken_xml", f"not well-formed XML: {error}") from error
+        raise RecordError("image:broken_xml", what_it_is(data) or f"not well-formed XML: {error}") from error
 
 
 def as_json(elements: Iterable[Element], attributes: dict[str, str] | None = None) -> str:

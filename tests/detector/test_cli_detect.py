@@ -73,11 +73,15 @@ def test_a_darknet_map_names_the_nodes(tmp_path):
         ("run a.jpg --format pictures", "expected json or coco among them"),
         ("run a.jpg --categories c.csv", "add coco to --format"),
         ("run a.jpg --tree t", "--tree and --names go with --darknet"),
-        ("run", "found one word, 'run'; expected a run directory and then images"),
+        ("a.jpg", "no run directory: found 'a.jpg' alone; expected a run directory, then images, folders or films"),
+        ("run", "no images: found the run 'run' alone; expected a run directory, then images"),
+        ("run@best", "no images: found the run 'run@best' alone"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").touch()
     args = parse(*words.split())
     with pytest.raises(ConfigError, match=message):
         args.run(args)

@@ -121,8 +121,18 @@ def test_missing_incomplete_and_empty_datasets_are_named(make_dataset, tmp_path,
     with pytest.raises(InputError, match="no dataset directory"):
         open_dataset(str(tmp_path / "nothing"))
     (tmp_path / "half").mkdir()
-    with pytest.raises(InputError, match=r"has no manifest.json: the conversion did not finish"):
+    with pytest.raises(InputError, match=r"has no manifest.json: it is no dataset directory; it is empty"):
         open_dataset(str(tmp_path / "half"))
+    (tmp_path / "half" / ".work").mkdir()
+    with pytest.raises(InputError, match=r"the conversion did not finish; run it again to resume"):
+        open_dataset(str(tmp_path / "half"))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"it is no dataset directory; found a.jpg; expected one that `wordtree conv"):
+        open_dataset(str(tmp_path / "photos"))
+    make_dataset(tmp_path / "parts" / "train", [], (), has_boxes=True)
+    with pytest.raises(InputError, match=r"it holds .*parts/train; give one of these"):
+        open_dataset(str(tmp_path / "parts"))
     path = make_dataset(tmp_path / "empty", [], (), has_boxes=True)
     with pytest.raises(ConfigError, match="has no images"):
         JointStream([open_dataset(str(path))], tree, data=DataConfig(), augment=None, size=32, seed=0)

@@ -139,6 +139,13 @@ WRONG = {
     "a: 1\n\ns: 'open": 'line 3: found "\'open"; expected the closing quote in the same line',
     "s: 'a\nb'": 'line 1: found "\'a"; expected the closing quote in the same line',
     "a: 12abc": "line 1: found '12abc'; expected a name, a number, a string or a mark",
+    "s: \u201ca\u201d }": "line 1: found '\u201ca\u201d }'; expected a name, a number, a string or a mark. "
+    "These are no straight quotes: an office program changed them",
+    r"s: C:\tf\a.record": r"line 1: found '\\tf\\a.record'; expected a name, a number, a string or a mark. "
+    "Paths stand in quotes",
+    "m { a: 1 }\n}": "line 2: found '}'; expected the name of a field",
+    "m {\n m { a: 1 }\n": "line 3: found the end of the file; expected the name of a field or '}'",
+    "a: 1 stray": "line 1: found the end of the file; expected ':' or '{' behind stray",
     "a: 1 $": "line 1: found '$'; expected a name, a number, a string or a mark",
     "f: [1 2]": "line 1: found '2'; expected ',' or ']' in the list of f",
     "f: [1, ]": "line 1: found ']'; expected a value for f",

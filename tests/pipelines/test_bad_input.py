@@ -13,7 +13,7 @@ import pytest
 
 import pipelines.convert
 from pipelines.files import storage
-from schemas.errors import ConfigError, InputError, OutputError, RecordError, WordTreeError
+from schemas.errors import ConfigError, FormatError, InputError, OutputError, RecordError, WordTreeError
 
 Coco = Any
 Convert = Callable[..., Any]
@@ -132,6 +132,41 @@ def test_inputs_that_can_be_none_are_one_line(coco: Coco, convert: Convert, opti
     words[words.index(option) + 1] = path
     with pytest.raises((InputError, ConfigError)):
         convert("coco", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["coco", "--images", "{images}", "--annotations"], "a.json"),
+        (["labels", "--rows"], "a.csv"),
+        (["labels", "--rows"], "a.txt"),
+        (["labels", "--rows"], "a.parquet"),
+        (["imagenet", "--images"], "a.tar"),
+        (["imagenet", "--images"], "a.zip"),
+        (["imagenet", "--images", "{images}", "--unlabelled", "--list"], "a.txt"),
+        (["imagenet", "--images", "{images}", "--ground-truth"], "a.txt"),
+        (["openimages", "--images", "{images}", "--boxes"], "a.csv"),
+        (["voc", "--annotations", "{xml}", "--images", "{images}", "--classes"], "a.txt"),
+        (["coco", "--images", "{images}", "--annotations", "{coco}", "--labels"], "a.csv"),
+        (["coco", "--images", "{images}", "--annotations", "{coco}", "--tree"], "a.tree"),
+    ],
+)
+def test_a_pointer_of_git_lfs_is_called_so(
+    coco: Coco, tmp_path: Path, convert: Convert, words: list[str], name: str
+) -> None:
+    """Whatever file a clone without `git lfs` has in its place."""
+    coco.image(1)
+    _, annotations, _, images = coco.write()
+    (tmp_path / "xml").mkdir()
+    corners = "<xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax>"
+    (tmp_path / "xml" / "1.xml").write_text(
+        f"<annotation><object><name>dog</name><bndbox>{corners}</bndbox></object></annotation>"
+    )
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    found = [word.format(images=images, coco=annotations, xml=tmp_path / "xml") for word in words]
+    with pytest.raises((InputError, FormatError), match=f"{name}.* a Git LFS pointer in place of the file; fetch it"):
+        convert(*found, path)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,26 @@ def test_a_program_that_is_not_there_is_one_line_that_says_how_to_get_it(cache: 
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--runner=SparkRunner"], "it is not here.*or its jar with --spark_job_server_jar=FILE"),
+        (["--runner=SparkRunner", "--spark_job_server_jar=gone.jar"], "found no file 'gone.jar'"),
+        (["--runner=KafkaStreamsRunner"], "or its jar with --kafka_streams_job_server_jar=FILE"),
+        (["--runner=PortableRunner"], r"give --job_endpoint=HOST:PORT of one that runs\."),
+    ],
+)
+def test_a_job_server_that_cannot_be_had_is_one_line(words: list[str], found: str) -> None:
+    with pytest.raises(ConfigError, match=f"after `--`: .* needs a job server: .*{found}"):
+        beam_options(words)
+
+
+def test_a_job_server_of_another_runner_is_taken(cache: Path) -> None:
+    (cache / "spark.jar").write_bytes(b"")
+    for words in ([f"--spark_job_server_jar={cache / 'spark.jar'}"], ["--job_endpoint=localhost:1"]):
+        assert beam_options(["--runner=SparkRunner", *words]).view_as(StandardOptions).runner == "SparkRunner"
+
+
 def test_java_that_is_not_there_is_one_line(cache: Path) -> None:
     (cache.parent / "bin" / "java").unlink()
     with pytest.raises(ConfigError, match="Flink needs Java, and there is no 'java' to start"):

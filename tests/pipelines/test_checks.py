@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +20,9 @@ from pipelines.policy import Policy, policy_of
 from pipelines.rows import BoxRow, ImageRow, LabelRow
 from schemas.boxes import Box
 from schemas.errors import RecordError
+from schemas.example_message import decode_features
 from schemas.manifest import ClassEntry
+from schemas.tfexample import decode_record, encode_record
 
 Jpeg = Callable[..., bytes]
 SPACE = LabelSpace("test", {"18": ClassEntry(id=18, label="dog", wnid="n02084071")})
@@ -287,6 +290,47 @@ def test_a_text_that_is_no_mask_costs_the_mask_alone(jpeg: Jpeg) -> None:
     assert seen.record is not None
     assert (seen.record.boxes[0].segmentation, seen.record.boxes[0].mask) == ('{"size": 5}', b"")
     assert told(seen) == [("box:mask_unreadable", "kept")]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "note"),
+    [
+        ("", ["box:no_mask"]),
+        ("[]", ["box:no_mask"]),
+        ("[[]]", ["box:no_mask"]),
+        ("[[1,1,5,1]]", ["box:no_mask"]),
+        ("[[1,1,5,1],[2,2]]", ["box:no_mask"]),
+        ("[[1.1,1.1,1.2,1.1,1.2,1.2]]", ["box:no_mask"]),  # less than a pixel, as COCO's own library draws it
+        ('{"size":[6,8],"counts":[48]}', ["box:no_mask"]),
+        ("[1,1,5,1,5,4]", ["box:mask_unreadable"]),
+        ("[[1,1,5,1,5]]", ["box:mask_unreadable"]),
+        ('{"size":[6,8],"counts":[3]}', ["box:mask_unreadable"]),
+        ("[[1,1,5,1],[4,3,8,3,8,6,4,6]]", ["box:mask_part"]),
+        (POLYGON, []),
+    ],
+)
+def test_a_box_without_a_pixel_of_mask_beside_one_with_is_told_and_has_a_picture(
+    jpeg: Jpeg, segmentation: str, note: list[str]
+) -> None:
+    row = masked(POLYGON)
+    second = msgspec.structs.replace(row.boxes[0], segmentation=segmentation)
+    row = msgspec.structs.replace(row, boxes=(*row.boxes, second))
+    seen = examine(row, jpeg(), SPACE, policy_of({}, masks="png"))
+    assert told(seen) == [(reason, "kept") for reason in note]
+    assert seen.record is not None
+    drawn = bool(seen.record.boxes[1].mask)
+    assert drawn == (note in ([], ["box:mask_part"]))
+    data = encode_record(seen.record)
+    assert [b.mask for b in decode_record(data).boxes] == [b.mask for b in seen.record.boxes]
+    pictures = [np.asarray(Image.open(io.BytesIO(png))) for png in decode_features(data)["image/object/mask"]]
+    assert [picture.shape for picture in pictures] == [(6, 8), (6, 8)]
+    assert [int(picture.sum()) for picture in pictures] == [12, 12 if drawn else 0]
+
+
+def test_an_image_without_masks_has_no_pictures_of_any(jpeg: Jpeg) -> None:
+    seen = examine(masked("[]"), jpeg(), SPACE, policy_of({}, masks="png"))
+    assert seen.record is not None
+    assert "image/object/mask" not in decode_features(encode_record(seen.record))
 
 
 def test_masks_turn_with_the_pixels(jpeg: Jpeg) -> None:

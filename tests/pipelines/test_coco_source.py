@@ -180,7 +180,8 @@ def test_a_malformed_image_is_rejected_with_its_annotations(coco: Coco) -> None:
     coco.box(8)
     images, rejected = rows(coco)
     assert list(images) == ["7"]
-    assert reasons(rejected) == [("box", "box:unknown_image", "1"), ("image", "image:malformed", "8")]
+    assert reasons(rejected) == [("box", "box:image_rejected", "1"), ("image", "image:malformed", "8")]
+    assert sorted(row.found for row in rejected) == ["file_name is 5; expected text", "image:malformed"]
 
 
 def test_every_other_field_is_kept(coco: Coco) -> None:
@@ -252,7 +253,7 @@ def test_keys_stand_in_any_order(coco: Coco) -> None:
 def test_broken_json_is_named_with_file_and_position(tmp_path: Path) -> None:
     path = tmp_path / "instances.json"
     path.write_text('{"images": [{"id": 1}],\n "annotations": [{]}')
-    with pytest.raises(FormatError, match=r"instances\.json line 2 column 19 \(byte 42\).*cut short"):
+    with pytest.raises(FormatError, match=r"instances\.json line 2 column 19 \(byte 42\).*expected JSON$"):
         Source(str(path), str(tmp_path)).survey()
 
 

@@ -308,6 +308,21 @@ def test_other_options_are_told_and_need_force(mixed: Coco, convert: Convert, ch
     assert len(list(first.out.glob("*.tfrecord"))) == len(forced.manifest["shards"])
 
 
+def test_the_same_input_by_another_path_is_the_same(
+    mixed: Coco, convert: Convert, digests: Digests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, annotations, _, images = mixed.write()
+    convert("coco", "--annotations", annotations, "--images", images)
+    monkeypatch.chdir(mixed.folder.parent)
+    for path in (f"{mixed.folder.name}/{{}}", f"./{mixed.folder.name}/../{mixed.folder.name}/{{}}"):
+        words = ["--annotations", path.format("instances.json"), "--images", path.format("images")]
+        assert "is complete already" in convert("coco", *words).stdout
+    other = mixed.folder / "others"
+    other.mkdir()
+    with pytest.raises(OutputError, match="images was "):
+        convert("coco", "--annotations", annotations, "--images", other)
+
+
 def test_a_changed_annotation_file_is_told(mixed: Coco, convert: Convert) -> None:
     convert("coco", *mixed.write())
     mixed.box(3)

@@ -103,3 +103,34 @@ def test_classes_that_the_tree_left_out_are_told_or_rejected(tmp_path):
         classes, "imagenet", source="imagenet", tree_path=str(tmp_path / "x.tree"), on_unknown="reject"
     )
     assert (list(space.classes), space.dropped) == ([DOG], (girl,))
+
+
+@pytest.mark.parametrize(
+    ("spec", "label", "hint"),
+    [
+        ("coco", "Dog", "did you mean 'dog'?"),
+        ("coco", "traffic_light", "did you mean 'traffic light'?"),
+        ("voc", "Bicycle", "did you mean 'bicycle'?"),
+        ("imagenet", f"{DOG}-dog", f"did you mean '{DOG}'?"),
+        ("imagenet", "Dog", "did you mean 'n02084071'"),
+        ("openimages", "hot Dog", "did you mean '"),
+    ],
+)
+def test_a_label_that_is_nearly_one_gets_a_hint(spec: str, label: str, hint: str) -> None:
+    with pytest.raises(LabelError) as caught:
+        resolve_classes([DatasetClass("1", 1, label)], spec, source="coco")
+    assert f"does not know '{label}' ({hint}" in str(caught.value)
+
+
+def test_rejecting_all_classes_is_no_advice(table: str, tmp_path: Path) -> None:
+    unknown = [DatasetClass("1", 1, "zweep"), DatasetClass("2", 2, "blorb")]
+    with pytest.raises(LabelError, match="--on-unknown-class reject"):
+        resolve_classes([*unknown, *CLASSES], table, source="coco")
+    with pytest.raises(LabelError) as caught:
+        resolve_classes(unknown, table, source="coco", on_unknown="reject")
+    assert "--on-unknown-class" not in str(caught.value)
+    path = tmp_path / "cats.tree"
+    path.write_text(f"{CAT} -1\n")
+    with pytest.raises(LabelError, match="has no node for") as caught:
+        resolve_classes(CLASSES, table, source="coco", tree_path=str(path), on_unknown="reject")
+    assert "--on-unknown-class" not in str(caught.value)

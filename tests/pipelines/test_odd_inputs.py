@@ -104,6 +104,25 @@ def with_broken_metadata() -> bytes:
     return plain[:2] + segments + plain[2:]
 
 
+def named(stated: object, *files: str) -> Callable[[Any], object]:
+    """Image 2, stated so, where these files lie in the folder `images`."""
+
+    def make(maker: Any) -> None:
+        maker.images.append({"id": 2, "file_name": stated})
+        maker.box(2, (0, 0, 4, 3), id=900)
+        for file in files:
+            path = maker.folder / "images" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(saved("JPEG"))
+
+    return make
+
+
+def at(uri: str) -> dict[str, Any]:
+    """The outcome of a name that stands for a file of another name."""
+    return {"repairs": [("2", "image:name_read", "fixed")], "check": lambda record: record.uri == uri}
+
+
 IMAGE_GONE = [("900", "box:image_rejected")]
 
 
@@ -157,9 +176,32 @@ CASES: dict[str, Case] = {
     "file name in another script": Case(image(file_name="貓 2.jpg"), check=lambda r: r.filename == "貓 2.jpg"),
     "missing file": Case(gone, **rejected("image:missing")),
     "folder in place of a file": Case(a_folder, **rejected("image:unreadable")),
-    "path out of the folder": Case(image(file_name="../images/2.jpg"), **rejected("image:bad_path")),
+    "path out of the folder": Case(image(file_name="../2.jpg"), **rejected("image:bad_path")),
+    "name with backslashes": Case(named(r"sub\2 (1).jpg", "sub/2 (1).jpg"), **at("sub/2 (1).jpg")),
+    "name encoded for URLs": Case(named("a%20b%231.jpg", "a b#1.jpg"), **at("a b#1.jpg")),
+    "name with both spellings there": Case(
+        named("a%20b.jpg", "a b.jpg", "a%20b.jpg"), check=lambda r: r.uri == "a%20b.jpg"
+    ),
+    "path by way of other folders": Case(named("no/../sub/./2.jpg", "sub/2.jpg"), **at("sub/2.jpg")),
+    "path from the annotations": Case(named(r"..\images\2.jpg", "2.jpg"), **at("2.jpg")),
+    "full path of another computer": Case(named(r"D:\my set\images\sub\2.jpg", "sub/2.jpg"), **at("sub/2.jpg")),
+    "full path of another folder": Case(named("/data/other/2.jpg", "2.jpg"), **rejected("image:bad_path")),
+    "full path that is below the folder": Case(named("/deep/sub/2.jpg", "deep/sub/2.jpg"), **at("deep/sub/2.jpg")),
+    "ending in the other case": Case(named("2.JPG", "2.jpg"), **at("2.jpg")),
+    "path that can be two files": Case(
+        named("x/images/images/2.jpg", "2.jpg", "images/2.jpg"), **rejected("image:ambiguous")
+    ),
+    "Label Studio's URL": Case(named("/data/local-files/?d=sub%5C2.jpg", "sub/2.jpg"), **at("sub/2.jpg")),
+    "Label Studio's upload": Case(named("/data/upload/7/0a1b2c3d-2.jpg", "0a1b2c3d-2.jpg"), **at("0a1b2c3d-2.jpg")),
+    "another upload": Case(named("/data/upload/7/2.jpg", "2.jpg"), **rejected("image:missing")),
+    "name in the other Unicode form": Case(named("e\u0301.jpg", "\u00e9.jpg"), **at("\u00e9.jpg")),
+    "file name that is a number": Case(named(2, "2"), **rejected("image:malformed")),
+    "no file name": Case(named(None), **rejected("image:missing")),
     "empty file": Case(image(b""), **rejected("image:empty")),
     "web page": Case(image(b"<!DOCTYPE html><p>404"), **rejected("image:html")),
+    "Git LFS pointer": Case(
+        image(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"), **rejected("image:lfs_pointer")
+    ),
     "text file": Case(image(b"not found"), **rejected("image:unknown_format")),
     "truncated JPEG": Case(image(saved("JPEG")[:-30]), **rejected("image:truncated")),
     "truncated PNG": Case(image(saved("PNG")[:-12], file_name="2.png"), **rejected("image:truncated")),

@@ -119,6 +119,21 @@ def test_an_unfinished_output_of_other_options_is_not_resumed(dataset: list[str]
     assert len(list(out.glob("*.tfrecord"))) == 5
 
 
+def test_an_unfinished_output_is_resumed_whatever_the_way_to_its_input(
+    dataset: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.convert import convert
+
+    out = tmp_path / "out"
+    unfinished(dataset, out)
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*.tfrecord")}
+    monkeypatch.chdir(tmp_path)
+    near = [os.path.relpath(path, tmp_path) for path in dataset]
+    convert(make_plan(Source(*near), "out", Options(shards=12)))
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert (out / "manifest.json").exists()
+
+
 def test_work_files_left_beside_a_manifest_are_removed(dataset: list[str], tmp_path: Path) -> None:
     from pipelines.convert import convert
 

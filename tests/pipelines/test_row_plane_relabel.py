@@ -89,6 +89,24 @@ def test_unknown_classes_end_the_run_unless_told_otherwise(dataset: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tree_that_knows_no_class_is_not_met_by_advice_that_was_taken(dataset: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "t.tree"
+    tree.write_text("n02374451 -1\n")
+    for action in ("error", "reject"):
+        with pytest.raises(LabelError, match="no node for 3 of 3 classes") as caught:
+            relabel(str(dataset), str(tmp_path / "out"), RelabelOptions(tree=str(tree), on_unknown_class=action))
+        assert "--on-unknown-class" not in str(caught.value)
+
+
+def test_the_same_dataset_by_another_path_is_the_same(
+    dataset: Path, tmp_path: Path, new_map: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for data, table in ((dataset, new_map), (dataset.name, Path(new_map).name), (f"./{dataset.name}", new_map)):
+        done = relabel(str(data), "out", RelabelOptions(labels=str(table), on_unknown_class="reject"))
+    assert done.was_complete
+
+
 def test_a_new_tree_gives_nodes_and_the_old_concepts_stay(dataset: Path, tmp_path: Path) -> None:
     from wordtree.files import read_tree
 

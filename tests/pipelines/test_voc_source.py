@@ -224,13 +224,14 @@ def test_what_stands_twice_is_malformed(twice: str) -> None:
 )
 def test_flags_in_other_words_are_unknown(text: str, value: bool | None, unread: bool) -> None:
     box = boxes(DOG.replace("<difficult>0", f"<difficult>{text}"))[0]
-    assert (box.is_difficult, box.flag_unread) == (value, unread)
+    assert (box.is_difficult, box.flag_unread) == (value, f"difficult is {text!r}" if unread else "")
 
 
 def test_flags_that_cannot_be_read_are_counted(folders: Path, convert: Callable[..., Any]) -> None:
     (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("<difficult>0", "<difficult>maybe")))
     done = convert("voc", "--annotations", folders / "xml", "--images", folders / "images")
     assert done.counts["fixed_by_reason"] == {"box:flag_unread": 1}
+    assert "difficult is 'maybe'; expected 0 or 1" in (done.out / "repairs.jsonl").read_text()
     assert len(done.records["a"].boxes) == 1
 
 
@@ -254,3 +255,28 @@ def test_classes_of_ones_own_are_told_to_be_numbered_by_what_occurs(folders: Pat
     assert source(folders).survey().notes == ()
     (folders / "xml" / "a.xml").write_bytes(xml(DOG.replace("dog", "raccoon")))
     assert "--classes FILE" in source(folders).survey().notes[0]
+
+
+ELSEWHERE = {
+    "Labelbox's polygon": ("<object><name>dog</name><polygon><x1>5</x1><y1>6</y1></polygon></object>", "no <bndbox>"),
+    "HollywoodHeads' empty object": ("<object/>", "no <name>"),
+    "a rotated box": ("<object><name>dog</name><robndbox><cx>5</cx><cy>6</cy></robndbox></object>", "no <bndbox>"),
+    "points": ("<object><name>dog</name><points><x>5</x></points></object>", "no <bndbox>"),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_an_object_of_another_kind_costs_itself_alone(case: str) -> None:
+    bad, told = ELSEWHERE[case]
+    with_attributes = DOG.replace(
+        "<difficult>", "<attributes><attribute><name>x</name></attribute></attributes><difficult>"
+    )
+    row, rejected = parse_annotation(xml(bad, with_attributes), "a")
+    assert [(box.class_key, box.xmin, box.ymin, box.xmax, box.ymax) for box in row.boxes] == [("dog", 0, 1, 8, 6)]
+    assert [(r.reason, r.record) for r in rejected] == [("box:malformed", "a#1")]
+    assert told in rejected[0].found
+
+
+def test_xml_of_cvat_for_images_is_told_what_to_do() -> None:
+    with pytest.raises(RecordError, match=r"root is <annotations>; expected <annotation>; is it of CVAT for images\?"):
+        parse_annotation(b"<annotations><image id='0' name='a.jpg'/></annotations>", "annotations")

@@ -102,9 +102,25 @@ def test_compressed_counts_come_back(counts: list[int]) -> None:
 
 def test_a_png_holds_the_mask_as_zeros_and_ones() -> None:
     text = json.dumps([[1, 1, 6, 1, 6, 4, 1, 4]])
-    image = Image.open(io.BytesIO(masks.segmentation_png(text, 7, 9)))
+    image = Image.open(io.BytesIO(masks.mask_png(masks.segmentation_mask(text, 7, 9))))
     assert (image.mode, image.size) == ("L", (9, 7))
     np.testing.assert_array_equal(np.array(image), official([[1.0, 1, 6, 1, 6, 4, 1, 4]], 7, 9))
+
+
+@given(st.lists(bitmaps.map(masks.mask_png) | st.just(b""), max_size=4))
+def test_masks_come_back_from_the_list_that_readers_decode(pngs: list[bytes]) -> None:
+    written = masks.with_blanks(pngs)
+    assert masks.without_blanks(written) == (pngs if any(pngs) else [])
+    assert all(written)
+    for png, made in zip(pngs, written, strict=bool(any(pngs))):
+        if not png:
+            assert not np.asarray(Image.open(io.BytesIO(made))).any()
+
+
+def test_a_mask_of_no_pixel_is_not_taken_for_none() -> None:
+    empty = masks.mask_png(np.zeros((3, 4), np.uint8))
+    assert masks.without_blanks(masks.with_blanks([empty, b""])) == [empty, b""]
+    assert Image.open(io.BytesIO(masks.with_blanks([empty, b""])[1])).size == (4, 3)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

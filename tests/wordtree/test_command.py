@@ -41,13 +41,36 @@ def fail(error):
         (InputError("no file 'x'; give another"), 2, "wordtree act: no file 'x'; give another\n"),
         (InputError("a\x1b[2J\rb"), 2, "wordtree act: a\\x1b[2J\\rb\n"),
         (NotADirectoryError(20, "Not a directory", "a/b"), 2, "wordtree act: a/b: Not a directory\n"),
-        (KeyboardInterrupt(), 130, "interrupted; run the same command again to resume"),
-        (KeyboardInterrupt(signal.SIGTERM), 143, "interrupted; run the same command again to resume"),
+        (KeyboardInterrupt(), 130, "wordtree act: interrupted\n"),
+        (KeyboardInterrupt(signal.SIGTERM), 143, "wordtree act: interrupted\n"),
     ],
 )
 def test_what_users_cause_is_one_line_and_a_code(monkeypatch, capsys, error, code, message):
     assert run_with(monkeypatch, lambda: fail(error)) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("force", "told"),
+    [
+        (False, "interrupted; run the same command again to resume\n"),
+        (True, "interrupted; run the same command again without --force to resume\n"),
+    ],
+)
+def test_only_what_resumes_says_so(monkeypatch, capsys, force, told):
+    def act(args):
+        args.resumes, args.force = True, force
+        raise KeyboardInterrupt
+
+    def parser():
+        top = argparse.ArgumentParser()
+        top.add_argument("command")
+        top.set_defaults(run=act, debug=False)
+        return top
+
+    monkeypatch.setattr(command, "build_parser", parser)
+    assert command.main(["act"]) == 130
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_bugs_keep_their_traceback(monkeypatch):

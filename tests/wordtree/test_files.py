@@ -62,6 +62,34 @@ def test_a_bad_tree_file_is_told_with_its_line(tmp_path, text, error, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("data", "parents"),
+    [
+        (b"n1 -1\r\nn2 0\r\n", (-1, 0)),
+        (b"\xef\xbb\xbfn1\t-1\nn2\t0", (-1, 0)),
+        (b" plane  -1 \nbird -1\njet 0\nowl 1\n", (-1, -1, 0, 1)),
+        (b"n000 -1\nn001 -1\nn002 0\nn003 0\nn004 1\n", (-1, -1, 0, 0, 1)),
+        (b"n1 -1\nn2 0 7\n", "line 2: found 'n2 0 7'"),
+        (b"sail boat -1\n", "line 1: found 'sail boat -1'"),
+        (b"n1 -1\nn2 +0\n", "line 2"),
+        (b"n1 -1\nn2 0_0\n", "line 2"),
+        (b"n1 -1\nn2 0\n\n", "line 3: found ''"),
+        (b"n1 2\nn2 -1\n", "line 1: node 'n1' has parent 2; the first node must be a root"),
+        (b"n1 -1\nn2 1\n", "line 2: node 'n2' has parent 1, but parents must come before"),
+        (b"n1 -1\nn1 0\n", "line 2: node 'n1' stands on line 1 already"),
+        (b"n1 -1\nn2 0\nn3 -1\n", "line 3: node 'n3' stands apart from its siblings"),
+    ],
+)
+def test_own_trees_are_read_as_darknet_reads_them_or_refused_with_the_line(tmp_path, data, parents):
+    (tmp_path / "x.tree").write_bytes(data)
+    if isinstance(parents, tuple):
+        assert tuple(read_tree(tmp_path / "x.tree").parent.tolist()) == parents
+        return
+    with pytest.raises((FormatError, TreeError)) as caught:
+        read_tree(tmp_path / "x.tree")
+    assert parents in str(caught.value)
+
+
 def test_names_must_be_as_many_as_nodes(tmp_path):
     (tmp_path / "x.tree").write_text("n1 -1\nn2 0\n")
     (tmp_path / "x.names").write_text("one\n")

@@ -73,6 +73,28 @@ def test_coco_json_gives_supercategories_and_lvis_json_synsets(tmp_path, matcher
     assert [x.label for x in read(tmp_path, "a.json", '{"0": "dog"}').labels] == ["dog"]
 
 
+def test_synsets_of_lvis_that_wordnet_does_not_have_go_to_review(tmp_path, matcher):
+    """Its own ones, verbs, and names that are none; the word is proposed for and nothing is taken."""
+    given = {
+        "aerosol_can": ("aerosol.n.02", "n02682922"),
+        "cab_(taxi)": ("cab.n.03", "n02930766"),
+        "Dixie_cup": ("Dixie_cup.n.01", "n03216710"),
+        "stop_sign": ("stop_sign.n.01", ""),
+        "run": ("run.v.01", ""),
+        "bogus": ("nosuch.n.77", ""),
+    }
+    categories = [
+        {"id": number, "name": name, "synset": synset, "synonyms": [name], "frequency": "f"}
+        for number, (name, (synset, _)) in enumerate(given.items(), start=1)
+    ]
+    source = read(tmp_path, "lvis.json", json.dumps({"images": [], "annotations": [], "categories": categories}))
+    rows = by_label(source, matcher)
+    assert {name: row.wnid for name, row in rows.items() if row.rule == "synset"} == {
+        name: wnid for name, (_, wnid) in given.items() if wnid
+    }
+    assert all(rows[name].wnid == "" for name, (_, wnid) in given.items() if not wnid)
+
+
 def test_tables_may_give_wnids_parents_and_nothing(tmp_path, matcher):
     text = "name,parent,wnid,relation,note\ncrab,seafood,,,\nrover,,n02084071,narrower,a toy\nstuff,,none,,\n"
     rows = by_label(read(tmp_path, "t.csv", text), matcher)

@@ -162,5 +162,5 @@ def test_a_dataset_that_is_missing_incomplete_or_damaged_is_named(tree, tmp_path
     with pytest.raises(FormatError, match=r"train.annotations.parquet: cannot be read"):
         read_tree_data(tree, [path])
     (tmp_path / "d/manifest.json").unlink()
-    with pytest.raises(InputError, match=r"has no manifest.json: the conversion did not finish"):
+    with pytest.raises(InputError, match=r"has no manifest.json: it was lost, or not copied with the others"):
         read_tree_data(tree, [path])
