@@ -102,12 +102,12 @@ def demo_steps(out: Path, *, quick: bool) -> tuple[Step, ...]:
         Step(
             "train on both sets together",
             ("train", "demo", "--data", det, cls, "--tree", tree, "--out", run, *settings),
-            (4.0, 0.6),
+            (2.5, 0.4),
         ),
         Step(
             "evaluate: classes with boxes, and classes that never had one",
             ("evaluate", run, coarse, fine),
-            (0.4, 0.1),
+            (0.2, 0.1),
         ),
         Step("detect on evaluation images", ("detect", run, shown, "--out", found, *sure, "--force"), (0.2, 0.2)),
         Step(
