@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -31,6 +29,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+import pipelines.engines.watched_workers  # noqa: F401  # a worker of the local runner that dies ends the run
 from pipelines.engines import programs
 from schemas.errors import ConfigError
 
@@ -151,14 +150,13 @@ def _no_proxy_on_this_machine() -> None:
 def local_runner(workers: int) -> PipelineRunner | None:
     """The runner for several processes on this machine; None for one, where Beam's options say enough.
 
-    Does what --direct_running_mode=multi_processing does, with `pipelines.worker` in place of Beam's noisy worker.
+    Does what --direct_running_mode=multi_processing does.
     """
     if workers == 1:
         return None
     # Beam warns that several workers need a running mode; here the environment decides that.
     logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
-    command = f"{shlex.quote(sys.executable)} -m pipelines.worker"
-    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string("pipelines.worker"))
 
 
 def _says_more_than_that_it_waits(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What every Beam job of the project needs around it: importable workers, clear ends, and how rows travel."""
+"""What every Beam job of the project needs around it: clear ends, and how rows travel."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import apache_beam as beam
+import grpc
 
+from pipelines.engines.worker_process import begin_run, losses
 from pipelines.files import faults
 from schemas.errors import OutputError, WordTreeError
 
@@ -32,28 +34,24 @@ def _be_quiet() -> None:
     logging.disable(logging.CRITICAL)
 
 
-@contextlib.contextmanager
-def importable_by_workers() -> Iterator[None]:
-    """Let the local runner's processes find this package where it is run from a source tree."""
-    root, before = str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+def _without_lost_connections(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Beam's threads that are connected with a worker would print a traceback each when it is gone."""
+    return lambda args: None if issubclass(args.exc_type, grpc.RpcError) else before(args)
 
 
 @contextlib.contextmanager
 def trouble_told(out: str) -> Iterator[None]:
     """A full disk and other trouble of a file system are the user's to mend; and an interruption is one.
 
-    Beam wraps exceptions, across processes as text, so the text is looked at.
+    Beam wraps exceptions, across processes as text, so the text is looked at. What fails after a worker died fails
+    because it died.
     """
+    begin_run()
+    before = threading.excepthook
+    threading.excepthook = _without_lost_connections(before)
     try:
         yield
+        threading.excepthook = before
     except KeyboardInterrupt:
         _be_quiet()
         raise
@@ -65,6 +63,10 @@ def trouble_told(out: str) -> Iterator[None]:
         full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
         if full:
             raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
+        if losses and not isinstance(error, WordTreeError):
+            raise OutputError(
+                f"{losses[0]}. Run the same command again: what is finished stays; fewer --workers need less memory"
+            ) from error
         trouble = faults.told(error)
         if not trouble or isinstance(error, WordTreeError):
             raise

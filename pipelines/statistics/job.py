@@ -290,7 +290,7 @@ def count(
         ConfigError: for flags that Beam does not know, and for those that its runner misses.
         FormatError: a table is missing or damaged.
     """
-    from pipelines.running import holds_groups_in_memory, importable_by_workers
+    from pipelines.running import holds_groups_in_memory, trouble_told
 
     pipeline = make_pipeline(beam_args, workers=workers)
     with ExitStack() as stack:
@@ -302,9 +302,8 @@ def count(
         if holds_groups_in_memory(pipeline):
             aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
         task = make_task(datasets, work, aside=aside)
-        stack.enter_context(importable_by_workers())
         try:
-            with pipeline:
+            with trouble_told(work), pipeline:
                 build(pipeline, task)
         except Exception as error:
             told = _TOLD.search(str(error))
