@@ -173,7 +173,7 @@ class Source(DatasetSource):
         found = [
             f"{number} {part.text()}"
             for number, (kind, path) in enumerate(self._files())
-            for part in ranges(path, f"{kind} file")
+            for part in ranges(path, f"{kind} file", is_cut=read_header(path, kind).is_record)
         ]
         return [*found, *(f"{kind} {place}" for kind, place in self._places())]
 

@@ -6,6 +6,7 @@ import csv
 import json
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ def test_pieces_change_nothing_and_lines_stay_right(oi: Maker, monkeypatch: pyte
     oi.file("--image-list", f"ImageID,Title,Rotation\n{names}")
     whole = oi.rows()
     ranges = csv_ranges.ranges
-    monkeypatch.setattr("pipelines.sources.openimages.ranges", lambda path, what: ranges(path, what, 300))
-    monkeypatch.setattr(csv_ranges, "_CHUNK", 64)
+    monkeypatch.setattr("pipelines.sources.openimages.ranges", partial(ranges, length=300))
     assert len(oi.source().pieces()) > 30
     assert oi.rows() == whole
     lines = {box.where: box.ymax for row in whole[0].values() for box in row.boxes}
