@@ -27,6 +27,7 @@ def add_bench(subparsers: Any) -> None:
         "wordtree bench yolo=run1 rcnn=run2@best --eval coco-val --sizes 320,416 --out bench\n"
         "  wordtree bench tiny64 faster_rcnn_tiny64 --eval eval-fine --data det-train --tree tree --out bench",
         _run_bench,
+        resumes=True,
     )
     parser.add_argument(
         "words",

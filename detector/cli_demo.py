@@ -21,6 +21,7 @@ def add_demo(subparsers: Any) -> None:
         "the main job, end to end, on data made on the spot; ends with an HTML report",
         "wordtree demo --out demo",
         _run_demo,
+        resumes=True,
     )
     parser.add_argument("--out", default="demo", help="directory to work in (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn figures (default: %(default)s)")

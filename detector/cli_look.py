@@ -23,6 +23,8 @@ def add_inspect(subparsers: Any) -> None:
         "a contact sheet of a dataset: pictures with their boxes and labels",
         "wordtree inspect coco-train --out sheet.png",
         _run_inspect,
+        writes="out",
+        writes_a_file=True,
     )
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     parser.add_argument("--out", default="contact-sheet.png", help="picture to write (default: %(default)s)")
@@ -55,6 +57,8 @@ def add_report(subparsers: Any) -> None:
         "one HTML file: the tree, the long tail, loss curves, AP tables, pictures",
         "wordtree report run --data det-train cls-train --detections found --out report.html",
         _run_report,
+        writes="out",
+        writes_a_file=True,
     )
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `wordtree train`")
     parser.add_argument(

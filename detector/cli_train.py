@@ -23,6 +23,7 @@ def add_train(subparsers: Any) -> None:
         "train a detector on boxed and labels-only datasets; run it again to resume",
         "wordtree train tiny64 --data det-train cls-train --tree tree --out run --set train.steps=500",
         _run_train,
+        resumes=True,
     )
     parser.add_argument(
         "config",

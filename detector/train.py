@@ -33,10 +33,10 @@ from detector.training.directory import begin_run, check_run
 from detector.training.evaluation import EvaluationPlan, Evaluations, check_metric, check_plan
 from detector.training.initial import initialise
 from detector.training.journal import Journal, clock
-from detector.training.lock import RunLock
 from detector.training.schedule import input_size_at, learning_rate
 from detector.training.step import Trainer
 from detector.training.stop import StopRequest, TrainingStopped
+from wordtree.lock import OutputLock
 from wordtree.tree import WordTree
 
 __all__ = [
@@ -100,7 +100,7 @@ def train(
     """
     cluster = cluster or Cluster()
     plan = evaluation or EvaluationPlan()
-    with watch(cluster.workers, cluster.index), RunLock(out) as lock:
+    with watch(cluster.workers, cluster.index), OutputLock(out, what="trains in it") as lock:
         _train(experiment, tree, datasets, out, log, plan, init, allow_partial, keep, cluster, lock)
     return out
 
@@ -116,7 +116,7 @@ def _train(
     allow_partial: bool,
     keep: int,
     cluster: Cluster,
-    lock: RunLock,
+    lock: OutputLock,
 ) -> None:
     config, chief = experiment.train, cluster.is_chief
     experiment = check_experiment(with_anchors(experiment, datasets, log), experiment.name)

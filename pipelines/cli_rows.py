@@ -35,7 +35,7 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, writes="out")
     return parser
 
 
@@ -187,7 +187,7 @@ def add_assemble(subparsers: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of images (default: 0)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
-    parser.set_defaults(takes_beam_args=True)
+    parser.set_defaults(takes_beam_args=True, resumes=True)
     parser.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     _add_common(parser)
 

@@ -43,7 +43,7 @@ def add_stats(subparsers: Any) -> None:
     running.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
     running.add_argument("--work", default="", metavar="FOLDER", help="for results (default: one on this machine)")
     running.add_argument("--json", action="store_true", help="every figure as one line of JSON on stdout")
-    parser.set_defaults(run=run_stats, takes_beam_args=True)
+    parser.set_defaults(run=run_stats, takes_beam_args=True, writes="out", writes_a_file=True)
 
 
 def run_stats(args: argparse.Namespace) -> int:

@@ -7,6 +7,6 @@ if __name__ == "__main__":
     if not sys.flags.safe_path:
         sys.path.pop(0)  # the working directory, where the user's own `queue.py` may lie
         sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # of a source tree
-    from wordtree.command import main
+    from wordtree.entry import main
 
     sys.exit(main())

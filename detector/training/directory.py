@@ -25,9 +25,9 @@ from detector.config import Experiment, load_config
 from detector.dataset import Dataset
 from detector.run import write_tree
 from detector.training.counting import count_training_nodes
-from detector.training.lock import LOCK
 from schemas.errors import CheckpointError, OutputError
 from wordtree.files import read_tree
+from wordtree.lock import LOCK
 from wordtree.tree import WordTree
 
 
