@@ -177,7 +177,7 @@ def _run(args: argparse.Namespace) -> int:
             raise WordTreeError(
                 f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(args.beam_args)!r}"
             )
-        with _held(args):
+        with held(args):
             code = int(args.run(args))
         sys.stdout.flush()
         return code
@@ -198,8 +198,12 @@ def _run(args: argparse.Namespace) -> int:
         return 2
 
 
-def _held(args: argparse.Namespace) -> OutputLock:
-    """The lock on what the subcommand writes, if it says where."""
+def held(args: argparse.Namespace) -> OutputLock:
+    """The lock on what a subcommand writes, if it says where.
+
+    Raises:
+        OutputError: naming the process that holds it.
+    """
     out = getattr(args, getattr(args, "writes", ""), "")
     lock = OutputLock(out, is_file=getattr(args, "writes_a_file", False))
     if out and not getattr(args, "dry_run", False):

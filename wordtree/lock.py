@@ -38,7 +38,7 @@ class OutputLock:
         what: the holder does, for people.
         """
         self._given, self.out, self._what = out, Path(out), what
-        self.path = self.out.with_name(f".{self.out.name}{LOCK}") if is_file else self.out / LOCK
+        self.path = self.out.parent / f".{self.out.name}{LOCK}" if is_file else self.out / LOCK
         self._made: list[Path] = []
         self._file = -1
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from schemas.errors import FormatError, InputError
+from schemas.numbers import parse_number
 from wordtree.expansion import Ancestry, Conflict, expand_boxes, expand_labels
 
 BOX_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
@@ -113,7 +114,7 @@ class RowFile:
         """
         text = row[self.at[name]]
         try:
-            value = float(text)
+            value = parse_number(text)
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:

@@ -6,15 +6,17 @@ What is a record: `wordtree.csv_lines`. A stretch is read as one block, so no ce
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from wordtree.csv_lines import Record, odd_records
 
+pc: Any = pyarrow.compute
 SHOWN = 80  # characters of a bad line
 
 
@@ -90,8 +92,8 @@ def _plain_columns(
         table = _as_bytes(pa_csv.read_csv(pa.BufferReader(data), read, parse, convert))
         bad = [(number, text.encode("latin-1").decode("utf-8", "backslashreplace")) for number, text in bad]
     numbers = np.delete(np.arange(len(table) + len(bad)), [number for number, _ in bad])
-    blank = _blank_lines(data)
-    if blank:
+    if pc.any(pc.equal(pc.binary_length(table[kept[0]]), 0), min_count=0).as_py():
+        blank = [number for number, line in enumerate(data.splitlines()) if not line]  # Arrow makes empty cells of it
         there = ~np.isin(numbers, blank)
         table, numbers = table.filter(pa.array(there)), numbers[there]
     told = [(number, f"cells do not fit the header: {text[:SHOWN]}") for number, text in bad if text.strip()]
@@ -127,10 +129,3 @@ def _is_text(data: bytes) -> bool:
 
 def _shown(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace").strip()[:SHOWN]
-
-
-def _blank_lines(data: bytes) -> list[int]:
-    """Numbers of the lines without a character, from 0; most files have none."""
-    if not (data.startswith((b"\n", b"\r")) or b"\n\n" in data or b"\n\r" in data or b"\r\r" in data):
-        return []
-    return [number for number, line in enumerate(data.splitlines()) if not line]

@@ -23,6 +23,7 @@ from pipelines.imagenet.naming import IMAGE_ENDINGS, WNID
 from pipelines.rows import BoxRow, Rejected
 from pipelines.voc.corners import continuous
 from schemas.errors import FormatError, InputError
+from schemas.numbers import is_whole, parse_number
 
 KAGGLE_HEADER = ["imageid", "predictionstring"]
 
@@ -96,7 +97,7 @@ def read_synsets(path: str) -> dict[str, str]:
         words = line.replace(",", " ").split()
         if not words or words[0].lower() in ("id", "ilsvrc2012_id"):
             continue
-        if len(words) < 2 or not words[0].isdecimal() or not WNID.fullmatch(words[1]):
+        if len(words) < 2 or not is_whole(words[0]) or not WNID.fullmatch(words[1]):
             raise FormatError(
                 f"{path!r} line {number} is {line[:80]!r}; expected an ILSVRC2012_ID and a wnid. The order of a list "
                 "of wnids is not that of the ids: take both from meta.mat of the development kit"
@@ -149,7 +150,7 @@ def _named(name: str, words: list[str], where: str, corners: str) -> Said | Reje
                 raise ValueError
             labels[label] = None
             if len(words) > 1:
-                xmin, ymin, xmax, ymax = map(float, words[begin + 1 : begin + 5])
+                xmin, ymin, xmax, ymax = map(parse_number, words[begin + 1 : begin + 5])
                 sides = continuous(corners, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
                 boxes.append(BoxRow(**sides._asdict(), class_key=label, where=f"{where} box {begin // 5 + 1}"))
     except ValueError:
@@ -167,7 +168,7 @@ def _named(name: str, words: list[str], where: str, corners: str) -> Said | Reje
 def _wnid_of(word: str, table: dict[str, str], path: str, number: int, synsets: str) -> str:
     if WNID.fullmatch(word):
         return word
-    if not word.isdecimal():
+    if not is_whole(word):
         raise FormatError(f"ground truth {path!r} line {number} is {word[:80]!r}; expected a wnid or an id")
     if not synsets:
         raise InputError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipelines.files import storage
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
+from schemas.numbers import is_whole
 
 MOST = 2_000_000  # more labels than any label space has: it is another column
 
@@ -28,13 +29,13 @@ def read_classes(path: str) -> tuple[DatasetClass, ...]:
         odd = data[error.start : error.end]
         raise FormatError(f"{path} line {line}: {odd!r} is no UTF-8; write it again") from error
     cells = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
-    indexed = len(cells) > 1 and len(cells[1][1]) > 1 and cells[1][1][0].strip().isdecimal()
-    if indexed and not cells[0][1][0].strip().isdecimal():
+    indexed = len(cells) > 1 and len(cells[1][1]) > 1 and is_whole(cells[1][1][0].strip())
+    if indexed and not is_whole(cells[0][1][0].strip()):
         cells = cells[1:]
     found: dict[str, str] = {}
     for number, row in cells:
         key = row[0].strip()
-        if indexed and (len(row) < 2 or not key.isdecimal()):
+        if indexed and (len(row) < 2 or not is_whole(key)):
             raise FormatError(f"{path} line {number}: found {lines[number - 1][:60]!r}; expected INDEX<TAB>LABEL")
         if key in found:
             raise FormatError(f"{path} line {number}: class {key!r} stands there twice")

@@ -40,7 +40,9 @@ def read_rows(path: str, header: Header, found: Range) -> Iterator[Row]:
 def _plain_rows(lines: list[bytes], first: int, header: Header, named: Sequence[int]) -> Iterator[Row]:
     """Lines that are a record each, if they have as many cells as the header."""
     for number, cells in enumerate(csv.reader(map(_text, lines)), start=first):
-        if cells:
+        if len(cells) == header.cells and not named:
+            yield number, cells, ""
+        elif cells:
             yield _checked(number, cells, header, named)
 
 

@@ -127,6 +127,9 @@ def test_a_command_holds_its_output_while_it_runs(monkeypatch, capsys, tmp_path)
     assert capsys.readouterr().err.startswith(f"wordtree act: {out}: process {os.getpid()} on ")
     assert not out.exists()
     assert run_with(monkeypatch, lambda: 0, writes="out", out=str(out), dry_run=True) == 0
+    monkeypatch.chdir(tmp_path)
+    assert run_with(monkeypatch, lambda: 0, writes="out", writes_a_file=True, out="") == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bugs_keep_their_traceback(monkeypatch):
