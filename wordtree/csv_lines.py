@@ -12,10 +12,11 @@ Cells are bytes. Quotes in the middle of a cell that does not begin with one are
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,10 @@ from schemas.errors import FormatError
 
 QUOTE, LF, CR = b'"\n\r'
 OPEN, JUNK = "a quote without its end", "text behind a closing quote"
+LONGEST_CELL = 1 << 17  # characters, of a small table: more is another kind of file
+LONGEST_SEARCH = 4 << 20  # bytes in which some line is a record, or none will be
+
+csv.field_size_limit(1 << 30)  # a cell may be as long as it likes: it is held already
 
 
 class Record(NamedTuple):
@@ -92,30 +97,74 @@ def is_record(line: bytes, cells: int, delimiter: bytes = b",") -> bool:
     return b'"' not in rest and rest.count(delimiter) + 1 == cells
 
 
-def csv_rows(text: str, where: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of a small table, the header too; blank lines are passed over.
+def blocks(stream: BinaryIO, length: int, is_cut: Callable[[bytes], bool]) -> Iterator[tuple[int, bytes]]:
+    """(number of its first line from 1, about `length` bytes) of a file, each ending behind a line that may be cut at.
+
+    Args:
+        stream: the file, at its beginning.
+        length: of a block.
+        is_cut: whether a block may end behind this line; if no line of LONGEST_SEARCH bytes may, it ends anyway.
+    """
+    first = 1
+    while data := stream.read(length):
+        parts, more, whole = [data], 0, False  # whether the line begins behind the data
+        while line := stream.readline():
+            parts.append(line)
+            more += len(line)
+            if (whole and is_cut(line)) or more > LONGEST_SEARCH:
+                break
+            whole = True
+        data = b"".join(parts)
+        yield first, data
+        first += data.count(b"\n")
+
+
+def csv_records(data: bytes, cells: int, delimiter: bytes = b",") -> Iterator[tuple[int, list[str], str]]:
+    """(first line from 0, cells, what is wrong) of every record; lines without a character are passed over.
+
+    The number of cells is looked at where a quote stands at an odd place, and left to the caller elsewhere. Bytes that
+    are no UTF-8 are surrogates in the cells. Where something is wrong the one cell is the line.
+    """
+    lines = data.splitlines(keepends=True)
+    behind = 0
+    for record in (*odd_records(data, cells, delimiter), Record(len(lines), 0, (), "")):
+        plain = csv.reader(map(_text, lines[behind : record.first]), delimiter=delimiter.decode())
+        for number, found in enumerate(plain, start=behind):
+            if found:
+                yield number, found, ""
+        behind = record.first + record.lines
+        if record.wrong:
+            yield record.first, [_text(lines[record.first].rstrip(b"\r\n"))], record.wrong
+        elif record.lines:
+            yield record.first, [*map(_text, record.cells)], ""
+
+
+def csv_rows(
+    text: str, where: str, delimiter: str = ",", *, first: int = 1, quoted: bool = True
+) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of a small table, its header too; blank lines are passed over.
+
+    Args:
+        text: of the table.
+        where: its name, for messages.
+        delimiter: between cells.
+        first: number of its first line.
+        quoted: whether quotes are read as such, and not as part of cells.
 
     Raises:
-        FormatError: a quote has no end, or text stands behind it; with the line of the quote.
+        FormatError: a quote has no end, text stands behind one, or a cell is larger than LONGEST_CELL; with the line.
     """
-    data = text.encode("utf-8", "surrogatepass")
-    mark = delimiter.encode()
-    lines = data.splitlines(keepends=True)
-    header = next((line for line in lines if line.strip()), b"")
-    wide = len(_cells(header.rstrip(b"\r\n"), mark)[0])
-    odd = odd_records(data, wide, mark)
-    wrong = next((record for record in odd if record.wrong), None)
-    if wrong is not None:
-        shown = lines[wrong.first].decode("utf-8", "replace").strip()[:60]
-        raise FormatError(f"{where} line {wrong.first + 1}: {wrong.wrong} in {shown!r}")
-    long = {record.first: record.lines for record in odd}
-    number = 0
-    while number < len(lines):
-        taken = long.get(number, 1)
-        body = b"".join(lines[number : number + taken])
-        if body.strip(b"\r\n"):
-            yield number + 1, [cell.decode("utf-8", "surrogatepass") for cell in _cells(body.rstrip(b"\r\n"), mark)[0]]
-        number += taken
+    data, mark = text.encode("utf-8", "surrogateescape"), delimiter.encode()
+    if not quoted:
+        yield from ((n, _text(line).split(delimiter)) for n, line in enumerate(data.splitlines(), start=first) if line)
+        return
+    header = next((line for line in data.splitlines() if line), b"")
+    for number, cells, wrong in csv_records(data, len(_cells(header, mark)[0]), mark):
+        if max(map(len, cells)) > LONGEST_CELL:
+            raise FormatError(f"{where} line {first + number}: field larger than field limit ({LONGEST_CELL})")
+        if wrong in (OPEN, JUNK):
+            raise FormatError(f"{where} line {first + number}: {wrong}: {cells[0].strip()[:60]!r}")
+        yield first + number, next(csv.reader(cells, delimiter=delimiter)) if wrong else cells
 
 
 def _record(lines: list[bytes], first: int, cells: int, delimiter: bytes) -> Record:
@@ -163,6 +212,10 @@ def _cells(text: bytes, delimiter: bytes) -> tuple[list[bytes], str]:
         if end == len(text):
             return found, ""
         at = end + 1
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _closing(text: bytes, at: int) -> int:

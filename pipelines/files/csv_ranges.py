@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from pipelines.files import storage
 from schemas.errors import InputError
+from wordtree.csv_lines import blocks
 
 RANGE_BYTES = 16 << 20
-LONGEST_SEARCH = 4 << 20  # bytes in which some line is a record, or none will be
 BOM = b"\xef\xbb\xbf"
 
 
@@ -57,18 +57,11 @@ def ranges(
 
 
 def _cut(path: str, is_cut: Callable[[bytes], bool], length: int) -> Iterator[Range]:
-    start, line = 0, 1
+    start = 0
     with storage.opened(path) as stream:
-        while data := stream.read(length):
-            lines, end = data.count(b"\n"), start + len(data)
-            whole = False  # whether the line begins behind the data
-            while passed := stream.readline():
-                lines, end = lines + 1, end + len(passed)
-                if (whole and is_cut(passed)) or end - start > length + LONGEST_SEARCH:
-                    break
-                whole = True
-            yield Range(start, end, line)
-            start, line = end, line + lines
+        for line, data in blocks(stream, length, is_cut):
+            yield Range(start, start + len(data), line)
+            start += len(data)
 
 
 def read_range(path: str, found: Range) -> bytes:

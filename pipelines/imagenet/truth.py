@@ -13,7 +13,7 @@ looked at (136 boxes of LOC_val_solution.csv: 21 sides at 0, 30 at the last pixe
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -102,25 +102,48 @@ def read_synsets(path: str) -> dict[str, str]:
                 f"{path!r} line {number} is {line[:80]!r}; expected an ILSVRC2012_ID and a wnid. The order of a list "
                 "of wnids is not that of the ids: take both from meta.mat of the development kit"
             )
-        table[str(int(words[0]))] = words[1]
+        if table.setdefault(str(int(words[0])), words[1]) != words[1]:
+            raise FormatError(f"{path!r} line {number}: id {words[0]} stands there a second time, with another wnid")
     return table
 
 
-def by_stem(truth: Iterator[Said | Rejected], stems: Sequence[str], path: str) -> dict[str, Said]:
+def by_stem(
+    truth: Iterable[Said | Rejected], stems: Sequence[str], path: str
+) -> tuple[dict[str, Said], list[Rejected]]:
     """What a ground truth says of each image, by name; of forms by order, by the order of the sorted names.
+
+    Returns:
+        That, and the lines that are rejected: those that cannot be read, and those that name an image again.
 
     Raises:
         InputError: if a form by order has not one line an image.
     """
-    found = [said for said in truth if isinstance(said, Said)]
+    found: list[Said] = []
+    rejected: list[Rejected] = []
+    for said in truth:
+        (found if isinstance(said, Said) else rejected).append(said)  # type: ignore[arg-type]
     if found and not found[0].stem:
         if len(found) != len(stems):
             raise InputError(
                 f"ground truth {path!r} has {len(found):,} lines for {len(stems):,} images, and says by their order "
                 "which is whose; expected one line an image. Are all images there, and no others?"
             )
-        return {stem: said for stem, said in zip(sorted(stems), found, strict=True)}
-    return {said.stem: said for said in reversed(found)}
+        return {stem: said for stem, said in zip(sorted(stems), found, strict=True)}, rejected
+    first: dict[str, Said] = {}
+    for said in found:
+        if first.setdefault(said.stem, said) is not said:
+            told = f"{said.stem} a second time; {first[said.stem].where} was taken"
+            rejected.append(
+                Rejected(
+                    kind="label",
+                    record=said.where,
+                    reason="label:duplicate",
+                    found=told,
+                    where=said.where,
+                    image_id=said.stem,
+                )
+            )
+    return first, rejected
 
 
 def _lines(path: str) -> Iterator[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 
 from pipelines.files.csv_ranges import Range, read_range
 from pipelines.open_images.columns import Header
-from wordtree.csv_lines import Record, odd_records
+from wordtree.csv_lines import csv_records
 
-csv.field_size_limit(1 << 30)  # a cell may be as long as it likes: the stretch is held already
 NAMES = ("ImageID", "LabelName", "Source", "MaskPath")  # cells that tell things apart
 Row = tuple[int, list[str], str]  # line, cells, and what is wrong with them or ""
 
@@ -26,24 +24,13 @@ def read_rows(path: str, header: Header, found: Range) -> Iterator[Row]:
     if not found.start:
         data, line = data.partition(b"\n")[2], line + 1
     named = () if _is_text(data) else [header.at[name] for name in NAMES if name in header.at]
-    lines = data.splitlines(keepends=True)
-    behind = 0
-    for record in (*odd_records(data, header.cells), Record(len(lines), 0, (), "")):
-        yield from _plain_rows(lines[behind : record.first], line + behind, header, named)
-        behind = record.first + record.lines
-        if record.wrong:
-            yield line + record.first, [_shown(_text(lines[record.first].rstrip(b"\r\n")))], record.wrong
-        elif record.lines:
-            yield _checked(line + record.first, [_text(cell) for cell in record.cells], header, named)
-
-
-def _plain_rows(lines: list[bytes], first: int, header: Header, named: Sequence[int]) -> Iterator[Row]:
-    """Lines that are a record each, if they have as many cells as the header."""
-    for number, cells in enumerate(csv.reader(map(_text, lines)), start=first):
-        if len(cells) == header.cells and not named:
-            yield number, cells, ""
-        elif cells:
-            yield _checked(number, cells, header, named)
+    for number, cells, wrong in csv_records(data, header.cells):
+        if wrong:
+            yield line + number, [_shown(cells[0])], wrong
+        elif len(cells) == header.cells and not named:
+            yield line + number, cells, ""
+        else:
+            yield _checked(line + number, cells, header, named)
 
 
 def _checked(line: int, cells: list[str], header: Header, named: Sequence[int]) -> Row:
@@ -54,10 +41,6 @@ def _checked(line: int, cells: list[str], header: Header, named: Sequence[int]) 
     odd = next((cells[i] for i in named if not _is_text(_bytes(cells[i]))), None)
     cells = [_shown(cell) if _is_text(_bytes(cell)) or i not in named else "" for i, cell in enumerate(cells)]
     return line, cells, "" if odd is None else f"{_bytes(odd)[:40]!r} is no UTF-8; write the file again in it"
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
 
 
 def _is_text(data: bytes) -> bool:

@@ -26,7 +26,7 @@ from pipelines.rows import ImageRow, Rejected, Row
 from pipelines.sources.base import DatasetClass, DatasetSource, Survey
 from pipelines.voc.annotation import parse_annotation
 from pipelines.voc.class_lists import class_lists, read_class_list
-from pipelines.voc.corners import CORNERS
+from pipelines.voc.corners import CORNERS, STATED
 from pipelines.voc.files import NO_ANNOTATION, read_files
 from schemas.errors import ConfigError, InputError, LabelError, RecordError
 from schemas.manifest import SourceFile
@@ -126,6 +126,10 @@ class Source(DatasetSource):
     def asset_root(self) -> str:
         return self.devkit or self.images
 
+    @property
+    def stated_corners(self) -> tuple[float, float]:
+        return STATED[self.corners]
+
     def options(self) -> dict[str, str]:
         return {
             "annotations": self.annotations,
@@ -192,9 +196,11 @@ class Source(DatasetSource):
             yield from read_class_list(self._class_lists()[label], label)
             return
         names = self._names()
+        start, _, end = piece.partition(":")
         if piece:
-            start, _, end = piece.partition(":")
             names = names[int(start) : int(end)]
+        if start in ("", "0"):
+            yield from self._repeated()
         images: dict[str, str] = {}
         for name in reversed(storage.list_folder(self.images)[1]):
             stem, ending = posixpath.splitext(name)
@@ -266,11 +272,30 @@ class Source(DatasetSource):
         if not storage.exists(self.image_set):
             there = [n[:-4] for n in storage.list_folder(posixpath.dirname(self.image_set))[1] if "_" not in n]
             raise InputError(f"image list {self.image_set!r} does not exist; there are {', '.join(there) or 'none'}")
-        lines = storage.text_of(self.image_set, "image list").splitlines()
-        names = {line.split()[0] for line in lines if line.strip()}
+        names = {words[0] for _, words in self._listed()}
         if not names:
             raise InputError(f"image list {self.image_set!r} is empty; expected one image name a line")
         return sorted(names)
+
+    def _listed(self) -> list[tuple[int, list[str]]]:
+        """(line, words) of the image set; the first word names an image."""
+        lines = storage.text_of(self.image_set, "image list").splitlines()
+        return [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+
+    def _repeated(self) -> Iterator[Rejected]:
+        """Lines of the image set that say the same again; lists of objects have several lines an image."""
+        first: dict[tuple[str, ...], int] = {}
+        for number, words in self._listed() if self.image_set else ():
+            if first.setdefault(tuple(words), number) != number:
+                image_id, file = storage.plain_text(words[0]), storage.name_of(self.image_set)
+                yield Rejected(
+                    kind="image",
+                    record=image_id,
+                    reason="image:duplicate_id",
+                    found=f"{image_id} a second time; it stands in line {first[tuple(words)]} already",
+                    where=f"{file} line {number}",
+                    image_id=image_id,
+                )
 
 
 def _check_devkit(devkit: str) -> None:

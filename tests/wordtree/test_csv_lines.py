@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.errors import FormatError
+from schemas.errors import FormatError, WordTreeError
 from wordtree.csv_lines import JUNK, OPEN, Record, csv_rows, is_record, odd_records
+from wordtree.label_files import parse_label_table
+from wordtree.label_sources import read_labels
+from wordtree.open_images_rows import BOX_COLUMNS, RowFile
 
 CELL = st.text(alphabet='ab",\r\n é', max_size=6)
 
@@ -75,5 +81,41 @@ def test_a_small_table_is_read_or_refused_with_the_line_of_the_quote() -> None:
         (2, ["a", "x, y"]),
         (4, ["b", "two\nlines"]),
     ]
-    with pytest.raises(FormatError, match=r"table line 3: a quote without its end in 'b,\"late'"):
+    with pytest.raises(FormatError, match=r"table line 3: a quote without its end: 'b,\"late'"):
         list(csv_rows('name,note\na,b\nb,"late\nc,d\n', "table"))
+
+
+HEADED = ["label,wnid,note", 'dog,n02084071,"a ""pet"", or two"', "cat,n02121620,", 'fish,n02512053,"two\nlines"', ""]
+BOXES = ["ImageID,LabelName,XMin,XMax,YMin,YMax", *(f"a{i},/m/1,0.1,0.2,0.3,0.{i + 4}" for i in range(4)), ""]
+
+
+def label_table(path: Path) -> int:
+    return len(parse_label_table(path.read_text(), name="x", where=str(path)).rows)
+
+
+def sources(path: Path) -> int:
+    return len(read_labels(str(path)).labels)
+
+
+def boxes(path: Path) -> int:
+    return len(list(RowFile(path, BOX_COLUMNS).rows()))
+
+
+@pytest.mark.parametrize(("lines", "read"), [(HEADED, label_table), (HEADED, sources), (BOXES, boxes)])
+def test_a_quote_anywhere_in_a_small_table_costs_no_other_row_and_is_told_with_its_line(
+    lines: list[str], read: Callable[[Path], int], tmp_path: Path
+) -> None:
+    text, path = "\n".join(lines), tmp_path / "table.csv"
+    path.write_text(text)
+    rows = read(path)
+    for at in range(len(lines[0]) + 1, len(text)):
+        path.write_text(text[:at] + '"' + text[at:])
+        line = text[:at].count("\n") + 1
+        begins = line - 1 if "lines" in text.split("\n")[line - 1] else line  # of a record of two lines
+        refused, found = "", rows
+        try:
+            found = read(path)
+        except WordTreeError as error:
+            refused = str(error)
+        assert found >= rows, text[at - 9 : at]  # where it closes `"two"`, the second line is a row of one cell
+        assert not refused or re.search(f"line ({line}|{begins}|{begins + 1})\\b", refused), refused
