@@ -6,13 +6,14 @@ Parsers only: the work, and TensorFlow, are imported when the subcommand runs.
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from detector.cli_parts import subcommand
 from schemas.errors import ConfigError, InputError, OutputError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add_inspect(subparsers: Any) -> None:
@@ -42,9 +43,12 @@ def _run_inspect(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out}: expected a name that ends in {', '.join(PICTURES)}")
     from detector.dataset import open_dataset
     from detector.inspect import dataset_sheet
+    from wordtree.files import write_file
 
     sheet, shown = dataset_sheet(open_dataset(args.dataset), count=args.count, wanted=args.wanted)
-    sheet.save(args.out)
+    buffer = BytesIO()
+    sheet.save(buffer, PICTURES[Path(args.out).suffix.lower()])
+    write_file(args.out, buffer.getvalue(), force=True)
     print(f"{shown} {'image' if shown == 1 else 'images'} of {args.dataset} in {args.out}")
     return 0
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from detector.anchors import box_shapes, kmeans_anchors
-from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkpoint, save_checkpoint
+from detector.checkpoint import CheckpointInfo, check_room, list_checkpoints, restore_checkpoint, save_checkpoint
 from detector.cluster.host_stream import HostStream
 from detector.cluster.lost import watch
 from detector.cluster.shares import offsets_of
@@ -145,6 +145,7 @@ def _train(
         lock.take()
         check_run(experiment, tree, out)
         begin_run(experiment, tree, datasets, out, first)
+        check_room(out / "checkpoints", trainer.variables())  # now, and not after days
         if opened and not begun:
             first()
     log(f"network: {trainer.model.count_params():,} parameters, {len(tree)} nodes, input {experiment.model.input_size}")

@@ -299,13 +299,17 @@ def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) 
 
 
 def write_text_file(out: str | os.PathLike[str], text: str, *, force: bool = False) -> bool:
+    """`write_file` of a text in UTF-8."""
+    return write_file(out, text.encode(), force=force)
+
+
+def write_file(out: str | os.PathLike[str], data: bytes, *, force: bool = False) -> bool:
     """Write one file, whole or not at all. Returns False if it had this content already.
 
     Raises:
         OutputError: the file has another content and `force` is not set, or it cannot be written.
     """
     target = Path(out)
-    data = text.encode()
     if target.is_file() and target.read_bytes() == data:
         return False
     if target.exists() and not force:

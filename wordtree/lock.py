@@ -6,6 +6,7 @@ know no locks (some network and bucket mounts) and Windows have none, nor have U
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -99,8 +100,9 @@ class OutputLock:
             if not self._is_at_its_place(file):  # its last holder has just removed it
                 os.close(file)
                 continue
-            os.ftruncate(file, 0)
-            os.write(file, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+            with contextlib.suppress(OSError):  # a full disk holds no name, but the lock
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
             self._file = file
 
     def _make(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -294,8 +295,10 @@ def count(
 
     pipeline = make_pipeline(beam_args, workers=workers)
     with ExitStack() as stack:
-        if work:
+        if work:  # another count may use the folder too
+            work = storage.join(work, f"stats-{uuid.uuid4().hex}")
             storage.make_folder(work)
+            stack.callback(storage.remove, work)
         else:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
         aside = ""
@@ -310,7 +313,4 @@ def count(
             if told is None:
                 raise
             raise FormatError(told[1]) from error
-        result = storage.join(work, RESULT_NAME)
-        statistics = decode(storage.read_bytes(result))
-        storage.remove(result)
-    return statistics
+        return decode(storage.read_bytes(storage.join(work, RESULT_NAME)))
