@@ -34,6 +34,7 @@ from pipelines.engines import programs
 from schemas.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
+_OF_LOCAL_RUNNER = ("DirectRunner", "SwitchingDirectRunner")  # which hand the pipeline on to it
 FLINK, PRISM = "FlinkRunner", "PrismRunner"
 _FLINK_HERE = ("[local]", "[auto]")
 _PROXY_VARIABLE = "no_grpc_proxy"
@@ -129,7 +130,7 @@ def make_pipeline(words: Sequence[str], *, workers: int = 1) -> beam.Pipeline:
     """
     options = beam_options(words, workers=workers)
     name = str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1]
-    if name == LOCAL_RUNNER:
+    if name in (LOCAL_RUNNER, *_OF_LOCAL_RUNNER):
         for logger in _TRACEBACK_LOGGERS:  # what they log, this runner raises too
             logging.getLogger(logger).setLevel(logging.CRITICAL)
     _no_proxy_on_this_machine()
@@ -159,8 +160,10 @@ def local_runner(workers: int) -> PipelineRunner | None:
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string("pipelines.worker"))
 
 
-def _says_more_than_that_it_waits(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Waiting for grpc channel")
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not that the runner waits, and not what an engine says of errors, which are raised too."""
+    said_by_engine = record.module == "portable_runner" and record.levelno >= logging.ERROR
+    return not said_by_engine and not str(record.msg).startswith("Waiting for grpc channel")
 
 
 def _engine(name: str, options: PipelineOptions) -> PipelineRunner | None:
@@ -169,7 +172,7 @@ def _engine(name: str, options: PipelineOptions) -> PipelineRunner | None:
         return None
     from pipelines.engines import local
 
-    logging.getLogger().addFilter(_says_more_than_that_it_waits)
+    logging.getLogger().addFilter(_is_worth_saying)
     for logger in _ENGINE_LOGGERS:  # they tell at the level of warnings that a program was started and stopped
         logging.getLogger(logger).setLevel(logging.ERROR)
     if name == PRISM:

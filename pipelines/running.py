@@ -8,13 +8,12 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import apache_beam as beam
 import grpc
 
-from pipelines.engines.worker_process import begin_run, losses
+from pipelines.engines.worker_process import losses
 from pipelines.files import faults
 from schemas.errors import OutputError, WordTreeError
 
@@ -34,24 +33,40 @@ def _be_quiet() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def _without_lost_connections(before: Callable[..., Any]) -> Callable[..., Any]:
-    """Beam's threads that are connected with a worker would print a traceback each when it is gone."""
-    return lambda args: None if issubclass(args.exc_type, grpc.RpcError) else before(args)
+@contextlib.contextmanager
+def _threads_heard_at_the_end() -> Iterator[None]:
+    """Beam's threads that talk with a worker raise when it is gone; each would print a traceback.
+
+    What they raised is printed when the run is over, unless a connection or a worker was lost, which is told better.
+    """
+    before, raised = threading.excepthook, []
+    threading.excepthook = raised.append
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+        if not losses:
+            for args in raised:
+                if not issubclass(args.exc_type, grpc.RpcError):
+                    before(args)
 
 
 @contextlib.contextmanager
-def trouble_told(out: str) -> Iterator[None]:
+def trouble_told(out: str, *, resumes: bool = True) -> Iterator[None]:
     """A full disk and other trouble of a file system are the user's to mend; and an interruption is one.
 
     Beam wraps exceptions, across processes as text, so the text is looked at. What fails after a worker died fails
     because it died.
+
+    Args:
+        out: what is written.
+        resumes: whether the same command goes on where it was.
     """
-    begin_run()
-    before = threading.excepthook
-    threading.excepthook = _without_lost_connections(before)
+    stays = "; what is finished stays" if resumes else ""
+    losses.clear()
     try:
-        yield
-        threading.excepthook = before
+        with _threads_heard_at_the_end():
+            yield
     except KeyboardInterrupt:
         _be_quiet()
         raise
@@ -65,9 +80,9 @@ def trouble_told(out: str) -> Iterator[None]:
             raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
         if losses and not isinstance(error, WordTreeError):
             raise OutputError(
-                f"{losses[0]}. Run the same command again: what is finished stays; fewer --workers need less memory"
+                f"{losses[0]}. Run the same command again, perhaps with fewer --workers, which need less memory{stays}"
             ) from error
         trouble = faults.told(error)
         if not trouble or isinstance(error, WordTreeError):
             raise
-        raise OutputError(f"{trouble}. Mend it and run the same command again; what is finished stays") from error
+        raise OutputError(f"{trouble}. Mend it and run the same command again{stays}") from error

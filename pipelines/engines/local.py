@@ -19,14 +19,13 @@ import apache_beam as beam
 import grpc
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
 from apache_beam.portability import python_urns
-from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability import flink_runner, portable_runner, prism_runner
 from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
 from apache_beam.transforms.environments import ExternalEnvironment
 
 from pipelines.engines import leash, programs
 from pipelines.engines.worker_pool import WorkerPool
-from pipelines.engines.worker_process import losses, lost_one
+from pipelines.engines.worker_process import losses
 from schemas.errors import OutputError
 from wordtree.processes import python
 
@@ -62,13 +61,6 @@ def _until_it_breaks(messages: Iterator[Any]) -> Iterator[Any]:
         yield from messages
 
 
-def _without_complaints_of_loss(messages: Iterator[Any]) -> Iterator[Any]:
-    """What the engine says, but for errors because its worker died, which is told better."""
-    for message in messages:
-        if message.message_response.importance != beam_job_api_pb2.JobMessage.JOB_MESSAGE_ERROR or not lost_one():
-            yield message
-
-
 def _told_when_it_ends(result: Any, engine: str) -> portable_runner.PipelineResult:
     """Make the end of an engine's process an error for people: what is written stays, and the run can be resumed."""
     wait = result.wait_until_finish
@@ -100,9 +92,11 @@ class _FlinkJobServer(flink_runner.FlinkJarJobServer):
 
 
 class _WarningsOfPrism(prism_runner.PrismRunnerLogFilter):
+    """No chatter; and no errors, which are raised too."""
+
     def filter(self, record: logging.LogRecord) -> bool:
         super().filter(record)  # gives the record the level that Prism wrote
-        return record.levelno >= logging.WARNING and not lost_one()
+        return record.levelno == logging.WARNING
 
 
 class _PrismServer(prism_runner.PrismJobServer):
@@ -154,9 +148,7 @@ class PrismRunner(prism_runner.PrismRunner):
 
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> portable_runner.PipelineResult:
         """Run it; the end of Prism's own process, or of its worker, is told in one line."""
-        result = _told_when_it_ends(super().run_portable_pipeline(pipeline, options), "Prism")
-        result._message_stream = _without_complaints_of_loss(result._message_stream)
-        return result
+        return _told_when_it_ends(super().run_portable_pipeline(pipeline, options), "Prism")
 
 
 def takes_loopback(options: PipelineOptions) -> bool:

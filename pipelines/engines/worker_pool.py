@@ -44,6 +44,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         self._replacements, self._give_up = replacements, give_up
         self._options = json.dumps(options.get_all_options(drop_default=True), default=str)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(THREADS, "worker pool"))
         beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(self, self._server)
@@ -63,6 +64,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         control, logs = request.control_endpoint.url, request.logging_endpoint.url
         process = start_worker(request.worker_id, self._options, control, logs)
         self._workers[request.worker_id] = process
+        self._started.append(process)
         threading.Thread(target=self._watch, args=(request, process), name="watch a worker", daemon=True).start()
         logger.info("worker %s is process %d", request.worker_id, process.pid)
 
@@ -87,9 +89,9 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def stop(self) -> None:
-        """End all workers."""
+        """End all workers; also those that the engine is just ending, since each is seen to its end here."""
         self._server.stop(grace=0)
         with self._lock:
-            processes, self._workers = list(self._workers.values()), {}
-        for process in processes:
+            self._workers = {}
+        for process in self._started:
             end_worker(process)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from typing import Any
 
 from apache_beam.portability.api import endpoints_pb2
@@ -18,9 +17,8 @@ from google.protobuf import text_format
 from wordtree.processes import environment, python
 
 SECONDS_TO_END = 2.0
-SECONDS_TO_NOTE = 0.2  # an engine sees that a connection is gone, and says so, before the end of the process is known
 losses: list[str] = []  # of this process since a run began: what became of workers that died
-_lost = threading.Event()
+_killed: set[int] = set()  # by this process
 
 
 def start_worker(worker_id: str, options: str, control: str, logging: str = "") -> subprocess.Popen[bytes]:
@@ -43,13 +41,16 @@ def start_worker(worker_id: str, options: str, control: str, logging: str = "") 
 
 
 def end_worker(process: subprocess.Popen[Any]) -> None:
-    """End a worker that is not needed any more."""
+    """End a worker that is not needed any more; note it if somebody else has killed it before."""
     process.terminate()
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
+        _killed.add(process.pid)
         process.kill()
         process.wait()
+    if process.returncode < 0 and process.returncode != -signal.SIGTERM and process.pid not in _killed:
+        note_loss(process)
 
 
 def note_loss(process: subprocess.Popen[Any]) -> str:
@@ -62,19 +63,7 @@ def note_loss(process: subprocess.Popen[Any]) -> str:
         if -code == signal.SIGKILL:
             told += ", as a system does that runs out of memory"
     losses.append(told)
-    _lost.set()
     return told
-
-
-def lost_one() -> bool:
-    """Whether a worker has died since the run began; asked where an engine complains, perhaps because of that."""
-    return _lost.wait(SECONDS_TO_NOTE)
-
-
-def begin_run() -> None:
-    """Forget the losses of the run before."""
-    losses.clear()
-    _lost.clear()
 
 
 def _descriptor(url: str) -> str:

@@ -306,7 +306,7 @@ def count(
             aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
         task = make_task(datasets, work, aside=aside)
         try:
-            with trouble_told(work), pipeline:
+            with trouble_told(work, resumes=False), pipeline:
                 build(pipeline, task)
         except Exception as error:
             told = _TOLD.search(str(error))
