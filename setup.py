@@ -64,7 +64,7 @@ setup(
     install_requires=WORKER,
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["wordtree = wordtree.command:main"],
+        "console_scripts": ["wordtree = wordtree.entry:main"],
         "wordtree.commands": [
             "demo = detector.cli_demo:add_demo",
             "tree = wordtree.cli:add_tree",

@@ -17,6 +17,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from wordtree.processes import environment, python
 
 ARMS: dict[str, tuple[list[str], list[str]]] = {
     "boxes": (["det-train"], ["loss.weak=off"]),
@@ -29,9 +32,9 @@ ARMS: dict[str, tuple[list[str], list[str]]] = {
 
 def wordtree(*words: object) -> None:
     """One command, its output passed on to stderr."""
-    command = [sys.executable, "-m", "wordtree", *map(str, words)]
+    command = python("-m", "wordtree", *map(str, words))
     print("$ wordtree", *words, file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(command, check=True, stdout=sys.stderr, env=environment())
 
 
 def prepare(data: Path, work: Path) -> None:
@@ -46,7 +49,7 @@ def prepare(data: Path, work: Path) -> None:
     wordtree("convert", "imagenet", work / "cls-train", "--images", data / "cls_train", "--tree", tree)
 
 
-def one_run(work: Path, config: str, arm: str, seed: int, overrides: list[str]) -> dict[str, object]:
+def one_run(work: Path, config: str, arm: str, seed: int, overrides: list[str]) -> dict[str, Any]:
     """Train and evaluate one arm with one seed; the row is kept beside the run."""
     run = work / f"{arm}-seed{seed}"
     done = run / "row.json"

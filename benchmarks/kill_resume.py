@@ -21,6 +21,8 @@ import threading
 import time
 from pathlib import Path
 
+from wordtree.processes import environment, python
+
 SMALL = {
     "model.input_size": 32,
     "model.width": 0.125,
@@ -53,8 +55,8 @@ def prepare(work: Path) -> None:
         ["convert", "coco", work / "det", *coco, *labels],
         ["convert", "imagenet", work / "cls", "--images", data / "cls_train", "--tree", work / "tree"],
     ):
-        command = [sys.executable, "-m", "wordtree", *map(str, words)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = python("-m", "wordtree", *map(str, words))
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
 
 
 def start(work: Path, out: str, steps: int) -> subprocess.Popen[str]:
@@ -62,8 +64,8 @@ def start(work: Path, out: str, steps: int) -> subprocess.Popen[str]:
     settings = [f"{key}={value}" for key, value in {**SMALL, "train.steps": steps}.items()]
     words = ["demo", "--data", work / "det", work / "cls", "--tree", work / "tree", "--out", work / out]
     options = [word for setting in settings for word in ("--set", setting)]
-    command = [sys.executable, "-m", "wordtree", "train", *map(str, words), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = python("-m", "wordtree", "train", *map(str, words), *options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
 
 
 def run_in_peace(work: Path, steps: int) -> float:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.peers.watch import watch  # noqa: E402
+from wordtree.processes import environment, python  # noqa: E402
 
 pc: Any = pyarrow.compute
 CLASSES = 18_000
@@ -110,11 +110,10 @@ def make_photos(folder: Path, rows: Path, images: int) -> None:
 
 def measured(script: str, rows: int, *words: str) -> dict[str, Any]:
     """Run a script; its figures."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:  # workers import the main module again
         file.write(script)
         file.flush()
-        done = watch([sys.executable, file.name, *words], env=env, cwd=ROOT)
+        done = watch(python(file.name, *words), env=environment(), cwd=ROOT, sample=True)
     if done.code:
         sys.exit(f"{done.errors}\nthe measured process ended with {done.code}")
     told = json.loads(done.output) if done.output else {}

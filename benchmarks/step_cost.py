@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 ARMS = ("backbone", "classes20", "tree", "tree_full", "flat")
 
@@ -65,7 +66,7 @@ def random_batch(nodes: int, batch: int, size: int):
     )
 
 
-def measure(args: argparse.Namespace) -> dict[str, float]:
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     """One arm in this process: CPU and wall milliseconds an image, forward alone and a whole step, and the memory."""
     import os
 
@@ -83,12 +84,13 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
         from detector.networks.build import build_features
 
-        images = keras.Input((None, None, 3))
+        images: Any = keras.Input((None, None, 3))
         body = keras.Model(images, build_features(images, experiment.model))
         variables = [v.value for v in body.trainable_variables]
 
         @tf.function
         def step() -> object:
+            tape: Any
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.cast(body(batch.images, training=True), tf.float32) ** 2)
             return [tf.reduce_sum(g[..., :1]) for g in tape.gradient(loss, variables)]

@@ -13,11 +13,12 @@ import argparse
 import json
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+
+from wordtree.processes import environment, python
 
 
 def prepare(work: Path) -> None:
@@ -33,8 +34,8 @@ def prepare(work: Path) -> None:
         ["convert", "coco", work / "det", *coco, *labels],
         ["convert", "imagenet", work / "cls", "--images", data / "cls_train", "--tree", work / "tree"],
     ):
-        command = [sys.executable, "-m", "wordtree", *map(str, words)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = python("-m", "wordtree", *map(str, words))
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
 
 
 def measure(config: str, steps: int, work: Path) -> dict[str, object]:

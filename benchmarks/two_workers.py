@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -31,6 +30,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from kill_resume import SMALL, digest, prepare
+
+from wordtree.processes import environment, python
 
 COMMON = {
     "train.batch_size": 16,
@@ -79,9 +80,11 @@ def make_job(detector: str, args: argparse.Namespace, work: Path) -> Job:
 
 def start(job: Job, out: str, count: int) -> list[subprocess.Popen[str]]:
     """A process for each worker; the chief's output is read, the others' is dropped. 0: one process, no workers."""
-    command = [sys.executable, "-m", "wordtree", "train", *job.words, "--out", str(job.work / out)]
+    command = python("-m", "wordtree", "train", *job.words, "--out", str(job.work / out))
     if not count:
-        return [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)]
+        return [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+        ]
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -94,7 +97,7 @@ def start(job: Job, out: str, count: int) -> list[subprocess.Popen[str]]:
             stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ
+            env=environment()
             | {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})},
         )
         for index in range(count)

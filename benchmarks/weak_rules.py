@@ -17,12 +17,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from wordtree.processes import environment, python
 
 ARMS: dict[str, list[str]] = {
     "boxes alone": ["loss.weak=off"],
@@ -49,13 +50,13 @@ ONE_CORE = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTER
 
 def wordtree(*words: object, log: Path | None = None) -> None:
     """One command on one core; its output goes to `log`."""
-    command = [sys.executable, "-m", "wordtree", *map(str, words)]
-    environment = os.environ | ONE_CORE
+    command = python("-m", "wordtree", *map(str, words))
+    one_core = environment(**ONE_CORE)
     if log is None:
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        subprocess.run(command, check=True, stdout=sys.stderr, env=environment())
         return
     with open(log, "a") as out:
-        subprocess.run(command, check=True, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        subprocess.run(command, check=True, stdout=out, stderr=subprocess.STDOUT, env=one_core)
 
 
 def noisy_folder(source: Path, out: Path, noise: float) -> Path:

@@ -13,6 +13,7 @@ largest variable.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from schemas.errors import CheckpointError
+from schemas.errors import CheckpointError, OutputError
 
 BEST = "best"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,30 @@ def save_checkpoint(
         variables: anything NumPy understands, by name.
         keep: how many of the newest stay; 0 keeps all.
         name: of a checkpoint outside of that count, such as "best".
+
+    Raises:
+        OutputError: if it cannot be written; nothing of it is left.
     """
     final = root / (name or f"step-{info.step:08d}")
+    partial = root / f".{final.name}.partial"
+    try:
+        _write(root, final, partial, info, variables)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"{final}: the checkpoint cannot be written ({error.strerror or error}); make room and run the same "
+            "command again, which goes on from the last one"
+        ) from error
+    if not name and keep:
+        for old in list_checkpoints(root)[:-keep]:
+            _remove(old)
+    return final
+
+
+def _write(root: Path, final: Path, partial: Path, info: CheckpointInfo, variables: Mapping[str, Any]) -> None:
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(".*"):  # of a process that was killed while it wrote or removed
         shutil.rmtree(left, ignore_errors=True)
-    partial = root / f".{final.name}.partial"
     partial.mkdir()
     with open(partial / "variables.npz", "wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -84,10 +104,29 @@ def save_checkpoint(
     _remove(final)
     os.rename(partial, final)
     _sync_directory(root)
-    if not name and keep:
-        for old in list_checkpoints(root)[:-keep]:
-            _remove(old)
-    return final
+
+
+def check_room(root: Path, variables: Mapping[str, Any]) -> None:
+    """See that a checkpoint can be written, by taking its room on the disk for a moment; where that can be asked.
+
+    Raises:
+        OutputError: if there is no room.
+    """
+    size = sum(np.asarray(variable).nbytes for variable in variables.values())
+    probe = root / ".room"
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(probe, "wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise OutputError(
+                f"{root}: a checkpoint takes {size / 1e6:,.1f} MB, and there is no room for it ({error.strerror}); "
+                "make room, or choose another --out"
+            ) from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def list_checkpoints(root: Path) -> list[Path]:

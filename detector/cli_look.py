@@ -6,13 +6,14 @@ Parsers only: the work, and TensorFlow, are imported when the subcommand runs.
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from detector.cli_parts import subcommand
 from schemas.errors import ConfigError, InputError, OutputError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def add_inspect(subparsers: Any) -> None:
@@ -23,6 +24,8 @@ def add_inspect(subparsers: Any) -> None:
         "a contact sheet of a dataset: pictures with their boxes and labels",
         "wordtree inspect coco-train --out sheet.png",
         _run_inspect,
+        writes="out",
+        writes_a_file=True,
     )
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     parser.add_argument("--out", default="contact-sheet.png", help="picture to write (default: %(default)s)")
@@ -40,9 +43,12 @@ def _run_inspect(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out}: expected a name that ends in {', '.join(PICTURES)}")
     from detector.dataset import open_dataset
     from detector.inspect import dataset_sheet
+    from wordtree.files import write_file
 
     sheet, shown = dataset_sheet(open_dataset(args.dataset), count=args.count, wanted=args.wanted)
-    sheet.save(args.out)
+    buffer = BytesIO()
+    sheet.save(buffer, PICTURES[Path(args.out).suffix.lower()])
+    write_file(args.out, buffer.getvalue(), force=True)
     print(f"{shown} {'image' if shown == 1 else 'images'} of {args.dataset} in {args.out}")
     return 0
 
@@ -55,6 +61,8 @@ def add_report(subparsers: Any) -> None:
         "one HTML file: the tree, the long tail, loss curves, AP tables, pictures",
         "wordtree report run --data det-train cls-train --detections found --out report.html",
         _run_report,
+        writes="out",
+        writes_a_file=True,
     )
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `wordtree train`")
     parser.add_argument(

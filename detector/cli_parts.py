@@ -10,8 +10,11 @@ from typing import Any
 from schemas.errors import ConfigError
 
 
-def subcommand(subparsers: Any, name: str, help_text: str, example: str, run: Any) -> argparse.ArgumentParser:
-    """A strict parser of one subcommand, with an example that works."""
+def subcommand(
+    subparsers: Any, name: str, help_text: str, example: str, run: Any, **more: object
+) -> argparse.ArgumentParser:
+    """A strict parser of one subcommand, with an example that works; `more` is what it says of itself in
+    `wordtree.command`."""
     parser = subparsers.add_parser(
         name,
         help=help_text,
@@ -20,7 +23,7 @@ def subcommand(subparsers: Any, name: str, help_text: str, example: str, run: An
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, **more)
     return parser
 
 

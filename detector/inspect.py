@@ -5,6 +5,7 @@ Pictures and boxes are shown as they are stored. A picture that cannot be decode
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 
@@ -15,10 +16,11 @@ from PIL import Image, ImageFont
 from detector.dataset import Dataset
 from detector.draw import DrawnBox, contact_sheet, draw_detections, tint_masks
 from schemas.errors import InputError, RecordError
-from schemas.masks import segmentation_mask
+from schemas.masks import segmentation_mask, transform_segmentation
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
 
 CELL = 320
+MOST_SIDE = 2048  # a larger picture would be held, and drawn on, at a size that nobody sees
 CAPTION_ROOM = CELL - 16  # captions side by side must not run together
 CAPTION_LETTERS = 15  # as `contact_sheet` writes them
 NAMED = 8
@@ -123,7 +125,7 @@ def _drawn(record: ImageRecord, names: Mapping[str, str]) -> Image.Image:
         points = tuple((point.y, point.x) for point in box.keypoints if point.visibility)
         boxes.append(DrawnBox(box=box.box, caption=caption, colour_key=box.label, points=points))
         parts += [DrawnBox(box=part.box, caption=part.name, colour_key=box.label) for part in box.parts]
-        mask = mask_of(box, image.height, image.width)
+        mask = mask_of(box, image.height, image.width, (record.height, record.width))
         if mask is not None:
             masks.append((mask, box.label))
     return draw_detections(tint_masks(image, masks) if masks else image, boxes, truths=parts)
@@ -136,9 +138,14 @@ def label_words(label: ImageLabel, names: Mapping[str, str]) -> str:
 
 
 def decoded(record: ImageRecord) -> Image.Image:
-    """The picture as RGB: 16 bits are scaled to 8, of an animation the first frame; a grey field if it is damaged."""
+    """The picture as RGB: 16 bits are scaled to 8, of an animation the first frame; a grey field if it is damaged.
+
+    One of more than MOST_SIDE pixels a side is shrunk by a whole number, before anything else is made of it.
+    """
     try:
-        image = Image.open(BytesIO(record.encoded or b""))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the conversion has checked its size
+            image = _shrunk(Image.open(BytesIO(record.encoded or b"")))
         if image.mode.startswith("I") or image.mode == "F":
             deep = np.asarray(image, np.float64)
             image = Image.fromarray((deep * (255 / max(deep.max(), 1))).round().clip(0, 255).astype(np.uint8))
@@ -147,8 +154,28 @@ def decoded(record: ImageRecord) -> Image.Image:
         return Image.new("RGB", (max(record.width, 1), max(record.height, 1)), DAMAGED)
 
 
-def mask_of(box: BoxAnnotation, height: int, width: int) -> NDArray[np.uint8] | None:
-    """The pixels of a box's mask, u8[height, width]; None if it has none, or none that fits."""
+def _shrunk(image: Image.Image) -> Image.Image:
+    factor = max(image.size) // MOST_SIDE
+    if factor > 1:
+        image.draft("RGB", (image.width // factor, image.height // factor))  # a JPEG, while it is decoded
+        factor = max(image.size) // MOST_SIDE
+    if factor < 2:
+        return image
+    if image.mode in ("1", "P") or image.mode.startswith("I;"):  # no pixels between others
+        return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
+    return image.reduce(factor)
+
+
+def mask_of(
+    box: BoxAnnotation, height: int, width: int, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8] | None:
+    """The pixels of a box's mask, u8[height, width]; None if it has none, or none that fits.
+
+    Args:
+        box: with its mask as a PNG, or as text in pixels of the image.
+        height, width: wanted.
+        size: (height, width) of the image, where that is another.
+    """
     if box.mask:
         try:
             small = np.asarray(Image.open(BytesIO(box.mask)).convert("L"))
@@ -159,6 +186,7 @@ def mask_of(box: BoxAnnotation, height: int, width: int) -> NDArray[np.uint8] | 
     if not box.segmentation:
         return None
     try:
-        return segmentation_mask(box.segmentation, height, width)
+        text = transform_segmentation(box.segmentation, size, (height, width)) if size else box.segmentation
+        return segmentation_mask(text, height, width)
     except RecordError:
         return None

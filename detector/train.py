@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from detector.anchors import box_shapes, kmeans_anchors
-from detector.checkpoint import CheckpointInfo, list_checkpoints, restore_checkpoint, save_checkpoint
+from detector.checkpoint import CheckpointInfo, check_room, list_checkpoints, restore_checkpoint, save_checkpoint
 from detector.cluster.host_stream import HostStream
 from detector.cluster.lost import watch
 from detector.cluster.shares import offsets_of
@@ -33,10 +33,10 @@ from detector.training.directory import begin_run, check_run
 from detector.training.evaluation import EvaluationPlan, Evaluations, check_metric, check_plan
 from detector.training.initial import Restored, initialise, keep_origin
 from detector.training.journal import Journal, clock
-from detector.training.lock import RunLock
 from detector.training.schedule import input_size_at, learning_rate
 from detector.training.step import Trainer
 from detector.training.stop import StopRequest, TrainingStopped
+from wordtree.lock import OutputLock
 from wordtree.tree import WordTree
 
 __all__ = [
@@ -100,7 +100,7 @@ def train(
     """
     cluster = cluster or Cluster()
     plan = evaluation or EvaluationPlan()
-    with watch(cluster.workers, cluster.index), RunLock(out) as lock:
+    with watch(cluster.workers, cluster.index), OutputLock(out, what="trains in it") as lock:
         _train(experiment, tree, datasets, out, log, plan, init, allow_partial, keep, cluster, lock)
     return out
 
@@ -116,7 +116,7 @@ def _train(
     allow_partial: bool,
     keep: int,
     cluster: Cluster,
-    lock: RunLock,
+    lock: OutputLock,
 ) -> None:
     config, chief = experiment.train, cluster.is_chief
     experiment = check_experiment(with_anchors(experiment, datasets, log), experiment.name)
@@ -147,6 +147,7 @@ def _train(
         lock.take()
         check_run(experiment, tree, out)
         begin_run(experiment, tree, datasets, out, first)
+        check_room(out / "checkpoints", trainer.variables())  # now, and not after days
         if opened and not begun:
             first()
     log(f"network: {trainer.model.count_params():,} parameters, {len(tree)} nodes, input {experiment.model.input_size}")

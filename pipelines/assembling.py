@@ -28,6 +28,7 @@ from schemas.label_map import write_label_map
 from schemas.manifest import MANIFEST_NAME, WORK_FOLDER, Counts, Manifest, ShardEntry, manifest_from_json
 from schemas.tfds import FILE_NAMES as TFDS_NAMES
 from schemas.tfds import tfds_files
+from wordtree.lock import LOCK
 
 PLAN_NAME = "plan.json"
 LABELS_NAME = "labels.pbtxt"
@@ -55,10 +56,7 @@ def state_of(plan: Plan) -> State:
             no folder.
     """
     out = plan.job.out
-    try:
-        folders, names = storage.list_folder(out)
-    except OSError as error:
-        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
+    folders, names = list_output(out)
     if MANIFEST_NAME in names:
         manifest = read_manifest(out)
         wanted = _identity(plan)
@@ -91,6 +89,19 @@ def state_of(plan: Plan) -> State:
             "--force to write beside them"
         )
     return State.NEW
+
+
+def list_output(out: str) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in OUT, without the lock of the command that writes there.
+
+    Raises:
+        OutputError: if OUT can be no folder.
+    """
+    try:
+        folders, names = storage.list_folder(out)
+    except OSError as error:
+        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
+    return folders, [name for name in names if name != LOCK]
 
 
 def damage(out: str, manifest: Manifest) -> str:
@@ -169,11 +180,7 @@ def clear(out: str) -> None:
     """
     storage.remove(storage.join(out, MANIFEST_NAME))
     storage.remove(storage.join(out, WORK_FOLDER))
-    try:
-        names = storage.list_folder(out)[1]
-    except OSError as error:
-        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
-    for name in names:
+    for name in list_output(out)[1]:
         if _OWN.fullmatch(name) or name in _OWN_NAMES:
             storage.remove(storage.join(out, name))
 

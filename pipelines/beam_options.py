@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -31,10 +29,12 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+import pipelines.engines.watched_workers  # noqa: F401  # a worker of the local runner that dies ends the run
 from pipelines.engines import programs
 from schemas.errors import ConfigError
 
 LOCAL_RUNNER = "FnApiRunner"
+_OF_LOCAL_RUNNER = ("DirectRunner", "SwitchingDirectRunner")  # which hand the pipeline on to it
 FLINK, PRISM = "FlinkRunner", "PrismRunner"
 _JARS = {
     "SparkRunner": "spark_job_server_jar",
@@ -156,7 +156,7 @@ def make_pipeline(words: Sequence[str], *, workers: int = 1) -> beam.Pipeline:
     """
     options = beam_options(words, workers=workers)
     name = str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1]
-    if name == LOCAL_RUNNER:
+    if name in (LOCAL_RUNNER, *_OF_LOCAL_RUNNER):
         for logger in _TRACEBACK_LOGGERS:  # what they log, this runner raises too
             logging.getLogger(logger).setLevel(logging.CRITICAL)
     _no_proxy_on_this_machine()
@@ -177,18 +177,19 @@ def _no_proxy_on_this_machine() -> None:
 def local_runner(workers: int) -> PipelineRunner | None:
     """The runner for several processes on this machine; None for one, where Beam's options say enough.
 
-    Does what --direct_running_mode=multi_processing does, with `pipelines.worker` in place of Beam's noisy worker.
+    Does what --direct_running_mode=multi_processing does.
     """
     if workers == 1:
         return None
     # Beam warns that several workers need a running mode; here the environment decides that.
     logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
-    command = f"{shlex.quote(sys.executable)} -m pipelines.worker"
-    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string("pipelines.worker"))
 
 
-def _says_more_than_that_it_waits(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Waiting for grpc channel")
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not that the runner waits, and not what an engine says of errors, which are raised too."""
+    said_by_engine = record.module == "portable_runner" and record.levelno >= logging.ERROR
+    return not said_by_engine and not str(record.msg).startswith("Waiting for grpc channel")
 
 
 def _engine(name: str, options: PipelineOptions) -> PipelineRunner | None:
@@ -197,7 +198,7 @@ def _engine(name: str, options: PipelineOptions) -> PipelineRunner | None:
         return None
     from pipelines.engines import local
 
-    logging.getLogger().addFilter(_says_more_than_that_it_waits)
+    logging.getLogger().addFilter(_is_worth_saying)
     for logger in _ENGINE_LOGGERS:  # they tell at the level of warnings that a program was started and stopped
         logging.getLogger(logger).setLevel(logging.ERROR)
     if name == PRISM:

@@ -60,6 +60,7 @@ def annotate(
     turned: int,
     mask: bytes | RecordError,
     policy: Policy,
+    stated: tuple[float, float] = (0, 0),
 ) -> tuple[BoxAnnotation, Sequence[Note]]:
     """The annotation of a row, and what is to be noted about it.
 
@@ -71,6 +72,7 @@ def annotate(
         turned: orientation by which the pixels were turned for writing.
         mask: the PNG of `row.mask_uri`, b"" where there is none, or why it cannot be read.
         policy: what to do where data can be read in two ways.
+        stated: as in `pipelines.checks.examine`.
 
     Raises:
         RecordError: for a box that is rejected.
@@ -82,7 +84,7 @@ def annotate(
     try:
         box, done = check_box(box, policy)
     except RecordError as error:
-        corners = f"(x {row.xmin:g} to {row.xmax:g}, y {row.ymin:g} to {row.ymax:g})"
+        corners = f"({_corners(row, stated)})"
         size = f"{stored.width} x {stored.height}"
         raise RecordError(error.reason, f"{corners} in an image of {size}: {error}") from error
     plain = frame.orientation == turned == frame.area == 1 and not done and policy.masks == "keep"
@@ -97,8 +99,7 @@ def annotate(
     notes: list[Note] = []
     if done:
         action = "kept" if done in ("box:past_edge", "box:zero_area") else "fixed"
-        told = f"x {row.xmin:g} to {row.xmax:g}, y {row.ymin:g} to {row.ymax:g}"
-        notes.append((done, action, f"{told} in {stored.width} x {stored.height}"))
+        notes.append((done, action, f"{_corners(row, stated)} in {stored.width} x {stored.height}"))
     if frame.orientation != 1:
         box = turn_box(box, inverse(frame.orientation))
         notes.append(("box:turned", "fixed", f"EXIF orientation {frame.orientation}"))
@@ -144,6 +145,12 @@ def annotate(
         extra=row.extra,
     )
     return annotation, notes
+
+
+def _corners(row: BoxRow, stated: tuple[float, float]) -> str:
+    """The box with the numbers of its file."""
+    low, high = stated
+    return f"x {row.xmin + low:g} to {row.xmax + high:g}, y {row.ymin + low:g} to {row.ymax + high:g}"
 
 
 def _turned(box: Box, frame: Frame, turned: int) -> Box:

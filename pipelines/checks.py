@@ -63,6 +63,7 @@ def examine(
     *,
     assets: Assets = NO_ASSETS,
     relative: bool = False,
+    stated: tuple[float, float] = (0, 0),
     digest: str = "",
 ) -> Examined:
     """Apply the policy to one image.
@@ -74,6 +75,7 @@ def examine(
         policy: what to do where data can be read in two ways.
         assets: the bytes of masks and maps by their uri, or why there are none.
         relative: whether the row's coordinates are relative to the image and not in pixels.
+        stated: as `pipelines.sources.base.DatasetSource.stated_corners`, so that rejects quote the file's numbers.
         digest: sha256 of the data in hex, if it is known already.
     """
     try:
@@ -90,7 +92,7 @@ def examine(
         try:
             mask = assets.get(box.mask_uri, b"") if box.mask_uri else b""
             entry = space.classes.get(box.class_key)
-            annotation, told = annotate(box, entry, frame, image.stored, image.turned, mask, policy)
+            annotation, told = annotate(box, entry, frame, image.stored, image.turned, mask, policy, stated)
         except RecordError as error:
             rejected.append(rejected_box(row, box, number, error.reason, str(error)))
             continue

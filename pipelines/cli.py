@@ -100,7 +100,7 @@ def _add_format(formats: Any, source: type[DatasetSource]) -> None:
         "--dry-run", action="store_true", help="show the plan and what it would cost on Dataflow, and write nothing"
     )
     running.add_argument("--json", action="store_true", help="the result as one line of JSON on stdout")
-    parser.set_defaults(run=run_convert, takes_beam_args=True)
+    parser.set_defaults(run=run_convert, takes_beam_args=True, writes="out")
 
 
 def _add_policy_options(group: Any, source: type[DatasetSource]) -> None:

@@ -68,7 +68,7 @@ def add_duplicates(subparsers: Any) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
     parser.add_argument("--force", action="store_true", help="replace what OUT holds")
     parser.add_argument("--json", action="store_true", help="the figures as one line of JSON on stdout")
-    parser.set_defaults(run=run_duplicates, takes_beam_args=True)
+    parser.set_defaults(run=run_duplicates, takes_beam_args=True, writes="out")
 
 
 def run_duplicates(args: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def add_to_coco(subparsers: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="the result as one line of JSON on stdout")
-    parser.set_defaults(run=run_to_coco)
+    parser.set_defaults(run=run_to_coco, writes="out", writes_a_file=True)
 
 
 def run_to_coco(args: argparse.Namespace) -> int:

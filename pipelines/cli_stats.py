@@ -6,12 +6,14 @@ Beam is imported only when there is work to do.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from typing import Any
 
 from pipelines.files import storage
 from schemas.errors import ConfigError, OutputError
+from schemas.manifest import MANIFEST_NAME
 
 EXAMPLE = """\
 examples:
@@ -43,7 +45,7 @@ def add_stats(subparsers: Any) -> None:
     running.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
     running.add_argument("--work", default="", metavar="FOLDER", help="for results (default: one on this machine)")
     running.add_argument("--json", action="store_true", help="every figure as one line of JSON on stdout")
-    parser.set_defaults(run=run_stats, takes_beam_args=True)
+    parser.set_defaults(run=run_stats, takes_beam_args=True, writes="out", writes_a_file=True)
 
 
 def run_stats(args: argparse.Namespace) -> int:
@@ -60,8 +62,11 @@ def run_stats(args: argparse.Namespace) -> int:
     files = [open_checked(path, every_column=False) for path in paths]
     from pipelines.data_card.card import card_json, find_tree, make_card
 
-    if args.tree:  # a mistake there is told before the work
-        find_tree(files, args.tree)
+    tree, note = find_tree(files, args.tree)  # a mistake there is told before the work
+    told = [args.title, args.no_pictures, note, tree.digest() if tree else "", paths, [*map(_digest, paths)]]
+    made_of = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    if args.out and not args.force:
+        refuse_another(args.out, made_of)
     from pipelines.cli import _quiet_beam
 
     _quiet_beam()
@@ -76,7 +81,7 @@ def run_stats(args: argparse.Namespace) -> int:
     if args.out:
         from pipelines.data_card.page import page
 
-        write_page(args.out, page(card, args.title), force=args.force)
+        write_page(args.out, page(card, args.title, made_of), force=args.force)
         print(f"\nthe data card is {args.out}", file=talk)
     if args.json:
         print(json.dumps(card_json(card), ensure_ascii=False))
@@ -95,6 +100,26 @@ def check_out(out: str, datasets: list[str]) -> None:
         raise ConfigError(f"--out is {out!r}; expected the name of an HTML file, such as card.html")
 
 
+def refuse_another(out: str, made_of: str) -> None:
+    """Refuse a card of something else before the work.
+
+    Raises:
+        OutputError: if `out` exists and does not say that it was made of this.
+    """
+    from pipelines.data_card.page import is_of
+
+    if storage.size_of(out) >= 0 and not is_of(storage.read_bytes(out), made_of):
+        raise _another(out)
+
+
+def _another(out: str) -> OutputError:
+    return OutputError(f"{out!r} exists with another content; choose another --out or replace it with --force")
+
+
+def _digest(dataset: str) -> str:
+    return hashlib.sha256(storage.read_bytes(storage.join(dataset, MANIFEST_NAME))).hexdigest()
+
+
 def write_page(out: str, text: str, *, force: bool) -> None:
     """Write the card, whole or not at all.
 
@@ -108,9 +133,7 @@ def write_page(out: str, text: str, *, force: bool) -> None:
             if storage.read_bytes(out) == data:
                 return
             if not force:
-                raise OutputError(
-                    f"{out!r} exists with another content; choose another --out or replace it with --force"
-                )
+                raise _another(out)
         storage.make_folder(folder)
         storage.write_bytes(out, data, folder)
     except OSError as error:

@@ -25,7 +25,7 @@ from pipelines.exchange import exchange, received
 from pipelines.files import storage
 from pipelines.plan import Job, Plan
 from pipelines.planes import PixelDoFn
-from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
+from pipelines.running import holds_groups_in_memory, trouble_told
 from pipelines.spool import SPOOL_FOLDER
 from pipelines.writing import read_piece, write_shard
 from schemas.errors import ConfigError
@@ -106,6 +106,6 @@ def convert(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, forc
             assembling.clear(out)
         assembling.begin(plan)
         logger.info("converting %d images into %d shards", plan.images, plan.job.shards)
-        with importable_by_workers(), pipeline:
+        with pipeline:
             build(pipeline, plan.job, spooled=holds_groups_in_memory(pipeline))
         return Converted(assembling.assemble(plan))

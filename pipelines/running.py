@@ -1,4 +1,4 @@
-"""What every Beam job of the project needs around it: importable workers, clear ends, and how rows travel."""
+"""What every Beam job of the project needs around it: clear ends, and how rows travel."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import apache_beam as beam
+import grpc
 
+from pipelines.engines.worker_process import losses
 from pipelines.files import faults
 from schemas.errors import OutputError, WordTreeError
 
@@ -33,27 +34,39 @@ def _be_quiet() -> None:
 
 
 @contextlib.contextmanager
-def importable_by_workers() -> Iterator[None]:
-    """Let the local runner's processes find this package where it is run from a source tree."""
-    root, before = str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+def _threads_heard_at_the_end() -> Iterator[None]:
+    """Beam's threads that talk with a worker raise when it is gone; each would print a traceback.
+
+    What they raised is printed when the run is over, unless a connection or a worker was lost, which is told better.
+    """
+    before, raised = threading.excepthook, []
+    threading.excepthook = raised.append
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        threading.excepthook = before
+        if not losses:
+            for args in raised:
+                if not issubclass(args.exc_type, grpc.RpcError):
+                    before(args)
 
 
 @contextlib.contextmanager
-def trouble_told(out: str) -> Iterator[None]:
+def trouble_told(out: str, *, resumes: bool = True) -> Iterator[None]:
     """A full disk and other trouble of a file system are the user's to mend; and an interruption is one.
 
-    Beam wraps exceptions, across processes as text, so the text is looked at.
+    Beam wraps exceptions, across processes as text, so the text is looked at. What fails after a worker died fails
+    because it died.
+
+    Args:
+        out: what is written.
+        resumes: whether the same command goes on where it was.
     """
+    stays = "; what is finished stays" if resumes else ""
+    losses.clear()
     try:
-        yield
+        with _threads_heard_at_the_end():
+            yield
     except KeyboardInterrupt:
         _be_quiet()
         raise
@@ -65,7 +78,11 @@ def trouble_told(out: str) -> Iterator[None]:
         full = next((text for text in map(os.strerror, _NO_ROOM) if text in str(error)), "")
         if full:
             raise OutputError(f"cannot write to {out!r}: {full}. Make room and run the same command again") from error
+        if losses and not isinstance(error, WordTreeError):
+            raise OutputError(
+                f"{losses[0]}. Run the same command again, perhaps with fewer --workers, which need less memory{stays}"
+            ) from error
         trouble = faults.told(error)
         if not trouble or isinstance(error, WordTreeError):
             raise
-        raise OutputError(f"{trouble}. Mend it and run the same command again; what is finished stays") from error
+        raise OutputError(f"{trouble}. Mend it and run the same command again{stays}") from error

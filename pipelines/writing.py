@@ -247,6 +247,7 @@ class _OpenShard:
             job.policy,
             assets=read_assets(job.source, row) if _has_assets(row) else NO_ASSETS,
             relative=job.source.relative_boxes,
+            stated=job.source.stated_corners,
             digest=digest,
         )
         self._rejected.extend(examined.rejected)

@@ -5,26 +5,37 @@ each entry point is a function `add(subparsers)` that adds its parser and sets `
 `run(args: argparse.Namespace) -> int`. So no package imports another across the layers, and `wordtree --help` needs
 neither Beam nor TensorFlow.
 
-What stands after `--` is left for Apache Beam, in `args.beam_args`, if the subcommand sets `takes_beam_args`. A
-subcommand sets `args.resumes` once the same command, given again, goes on where it was interrupted.
-Left of it parsing is strict. Errors of the type
-`schemas.errors.WordTreeError` print one line and exit with 2; anything else is a bug and shows its traceback.
+A subcommand may say more about itself in its parser's defaults:
+
+    takes_beam_args   what stands after `--` is left for Apache Beam, in `args.beam_args`; left of it parsing is strict
+    writes            name of the argument with its output: one command at a time writes there (`wordtree.lock`)
+    writes_a_file     that is a file, and not a folder
+
+It sets `args.resumes` once the same command, given again, goes on where it was interrupted.
+
+Errors of the type `schemas.errors.WordTreeError` print one line and exit with 2; anything else is a bug and shows its
+traceback.
 """
 
 from __future__ import annotations
 
-import argparse
+import atexit
 import codecs
 import errno
 import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import WordTreeError
+from wordtree.interruption import SIGNALS, Interruptible, leave_when_interrupted
+from wordtree.lock import OutputLock
+
+if TYPE_CHECKING:
+    import argparse
 
 ORDER = (
     *("demo", "tree", "convert", "stats", "inspect", "duplicates", "relabel", "split", "assemble", "to-coco"),
@@ -67,11 +78,6 @@ ASCII_SIGNS = {
 }  # fmt: skip
 
 
-def _terminate(number: int, _frame: object) -> None:
-    """SIGTERM, which clusters send before they take a machine away, is an interruption like Ctrl-C."""
-    raise KeyboardInterrupt(number)
-
-
 def _plain_signs(error: UnicodeError) -> tuple[str, int]:
     """For terminals that do not speak UTF-8: tree branches and other signs in ASCII, `?` for the rest."""
     if not isinstance(error, UnicodeEncodeError):
@@ -94,14 +100,25 @@ def _drop_output() -> None:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("wordtree")
     except PackageNotFoundError:
         return "(run from a source tree that is not installed)"
 
 
+def entry_points(group: str) -> Any:
+    """Those that are installed."""
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, from the entry points that are installed."""
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="wordtree",
         description="Train detectors on boxed and merely labelled images over a tree of WordNet concepts.",
@@ -120,7 +137,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    if argv is not None:
+        return _main(list(argv))
+    leave_when_interrupted()
+    code = _main(sys.argv[1:])
+    if code - 128 in SIGNALS:  # threads of libraries would hold the end up, or print a traceback each
+        sys.stdout.flush()
+        os._exit(code)
+    if "tensorflow" in sys.modules:  # its threads, still at work when C++ takes itself down, now and then abort there
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(words: list[str]) -> int:
     words, beam_args = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     args = build_parser().parse_args(words)
     args.beam_args = beam_args
@@ -131,12 +163,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors=PLAIN_SIGNS)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+    with Interruptible(partial(_interrupted, args)) as work:
+        try:
+            return _run(args)
+        except KeyboardInterrupt as interrupt:
+            code = interrupt.args[0] if interrupt.args else work.number or signal.SIGINT
+        except Exception:
+            if not work.number:  # a library may make another exception of an interruption
+                raise
+            code = work.number
+    print(_interrupted(args), file=sys.stderr)
+    return 128 + code
+
+
+def _interrupted(args: argparse.Namespace) -> str:
+    """The line for people."""
+    again = f"; run the same command again{' without --force' * bool(getattr(args, 'force', False))} to resume"
+    return f"wordtree {args.command}: interrupted{again * bool(getattr(args, 'resumes', False))}"
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the subcommand; what users cause is a line and a code."""
     try:
-        if beam_args and not getattr(args, "takes_beam_args", False):
-            raise WordTreeError(f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(beam_args)!r}")
-        code = int(args.run(args))
+        if args.beam_args and not getattr(args, "takes_beam_args", False):
+            raise WordTreeError(
+                f"`wordtree {args.command}` takes nothing after `--`; found {' '.join(args.beam_args)!r}"
+            )
+        with held(args):
+            code = int(args.run(args))
         sys.stdout.flush()
         return code
     except WordTreeError as error:
@@ -144,12 +198,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"wordtree {args.command}: {_printable(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as interrupt:
-        code = interrupt.args[0] if interrupt.args else signal.SIGINT
-        again = f"; run the same command again{' without --force' * bool(getattr(args, 'force', False))} to resume"
-        told = again if getattr(args, "resumes", False) else ""
-        print(f"wordtree {args.command}: interrupted{told}", file=sys.stderr)
-        return 128 + code
     except BrokenPipeError:  # what reads our output went away: stop as other programs do, not with success
         _drop_output()
         return 128 + signal.SIGPIPE
@@ -160,3 +208,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             _drop_output()
         print(f"wordtree {args.command}: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def held(args: argparse.Namespace) -> OutputLock:
+    """The lock on what a subcommand writes, if it says where.
+
+    Raises:
+        OutputError: naming the process that holds it.
+    """
+    out = getattr(args, getattr(args, "writes", ""), "")
+    lock = OutputLock(out, is_file=getattr(args, "writes_a_file", False))
+    if out and not getattr(args, "dry_run", False):
+        lock.take(make=True)
+    return lock

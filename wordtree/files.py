@@ -30,6 +30,7 @@ from pathlib import Path
 
 from schemas.errors import ConfigError, FormatError, InputError, OutputError, TreeError
 from wordtree.build import BuiltTree, CutEdge
+from wordtree.csv_lines import csv_rows
 from wordtree.label_space import LabelMap, check_relation
 from wordtree.lint import LINT_COLUMNS, lint, lint_rows
 from wordtree.mapping import PlacedLabel, place_labels
@@ -298,15 +299,17 @@ def space_table(space: LabelMap, placed: Sequence[PlacedLabel], tree: WordTree) 
 
 
 def write_text_file(out: str | os.PathLike[str], text: str, *, force: bool = False) -> bool:
-    """Write one file, whole or not at all. Returns False if it had this content already.
+    """`write_file` of a text in UTF-8; bytes that `read_text` kept with errors="surrogateescape" are as they were."""
+    return write_file(out, text.encode(errors="surrogateescape"), force=force)
 
-    Bytes that `read_text` kept with errors="surrogateescape" are written as they were.
+
+def write_file(out: str | os.PathLike[str], data: bytes, *, force: bool = False) -> bool:
+    """Write one file, whole or not at all. Returns False if it had this content already.
 
     Raises:
         OutputError: the file has another content and `force` is not set, or it cannot be written.
     """
     target = Path(out)
-    data = text.encode(errors="surrogateescape")
     if target.is_file() and target.read_bytes() == data:
         return False
     if target.exists() and not force:
@@ -340,18 +343,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _read_table(file: Path, columns: Sequence[str], more: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
     """(line, row) of a table written by `table`; the columns `more` may be missing, in older directories."""
-    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter="\t")
+    found = csv_rows(read_text(file), str(file), "\t")
+    header = next(found, (0, []))[1]
+    if tuple(header) not in (tuple(columns), (*columns, *more)):
+        raise FormatError(f"{file} line 1: found columns {', '.join(header)}; expected {', '.join((*columns, *more))}")
     rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        header = next(reader, [])
-        if tuple(header) not in (tuple(columns), (*columns, *more)):
-            raise FormatError(
-                f"{file} line 1: found columns {', '.join(header)}; expected {', '.join((*columns, *more))}"
-            )
-        for cells in reader:
-            if len(cells) != len(header):
-                raise FormatError(f"{file} line {reader.line_num}: found {len(cells)} cells; expected {len(header)}")
-            rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        raise FormatError(f"{file} line {reader.line_num}: {error}") from error
+    for line, cells in found:
+        if len(cells) != len(header):
+            raise FormatError(f"{file} line {line}: found {len(cells)} cells; expected {len(header)}")
+        rows.append((line, dict(zip(header, cells, strict=True))))
     return rows

@@ -16,13 +16,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from importlib.resources import files
 from pathlib import Path
 
 from schemas.errors import ConfigError, FormatError, InputError
+from wordtree.csv_lines import csv_rows
 from wordtree.label_space import NO_SYNSET, LabelMap, LabelRow, check_relation, check_wnids
 from wordtree.senses import imagenet_wnids
 from wordtree.suggestions import did_you_mean
@@ -107,15 +106,10 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
     if skip == len(lines):
         raise InputError(f"{where}: the file has no table")
     header_line = lines[skip]
-    body = io.StringIO("\n".join(lines[skip:]), newline="")
-    if "\t" in header_line:
-        reader = csv.reader(body, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(body, strict=True)
-    try:
-        columns = [column.strip().casefold() for column in next(reader)]
-    except csv.Error as error:
-        raise FormatError(f"{where} line {skip + 1}: {error}") from error
+    tabs = "\t" in header_line
+    body = "\n".join(lines[skip:])
+    table = csv_rows(body, where, "\t" if tabs else ",", first=skip + 1, quoted=not tabs)
+    columns = [column.strip().casefold() for column in next(table)[1]]
     label_column = next((columns.index(column) for column in LABEL_COLUMNS if column in columns), None)
     if label_column is None or "wnid" not in columns:
         missing = "wnid" if label_column is not None else f"label (or {', '.join(LABEL_COLUMNS[1:])})"
@@ -133,30 +127,25 @@ def parse_label_table(text: str, *, name: str, where: str) -> LabelMap:
     rows: list[tuple[int, LabelRow]] = []
     unmapped: dict[str, str] = {}
     first: dict[str, int] = {}
-    start = skip + 1
-    try:
-        for cells in reader:
-            start, line = skip + reader.line_num, start + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) > len(columns):
-                raise FormatError(f"{where} line {line}: found {len(cells)} cells; expected {len(columns)}")
-            cell = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            label = cells[label_column].strip() if label_column < len(cells) else ""
-            wnid = cell.get("wnid", "")
-            if not label or not wnid:
-                raise FormatError(f"{where} line {line}: {'wnid' if label else 'label'} is empty")
-            if first.setdefault(label, line) != line:
-                raise FormatError(f"{where} line {line}: label {label!r} stands on line {first[label]} already")
-            if wnid.casefold() == NO_SYNSET:
-                unmapped[label] = cell.get("note", "")
-                continue
-            shown = cell.get("display_name", "") or (wordnet.name(wnid) if wnid in wordnet else "")
-            aliases = tuple(alias.strip() for alias in cell.get("aliases", "").split("|") if alias.strip())
-            relation = check_relation(cell.get("relation", ""), f"{where} line {line}")
-            rows.append((line, LabelRow(label, wnid, relation, shown, cell.get("note", ""), aliases)))
-    except csv.Error as error:
-        raise FormatError(f"{where} line {skip + reader.line_num}: {error}") from error
+    for line, cells in table:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(columns):
+            raise FormatError(f"{where} line {line}: found {len(cells)} cells; expected {len(columns)}")
+        cell = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        label = cells[label_column].strip() if label_column < len(cells) else ""
+        wnid = cell.get("wnid", "")
+        if not label or not wnid:
+            raise FormatError(f"{where} line {line}: {'wnid' if label else 'label'} is empty")
+        if first.setdefault(label, line) != line:
+            raise FormatError(f"{where} line {line}: label {label!r} stands on line {first[label]} already")
+        if wnid.casefold() == NO_SYNSET:
+            unmapped[label] = cell.get("note", "")
+            continue
+        shown = cell.get("display_name", "") or (wordnet.name(wnid) if wnid in wordnet else "")
+        aliases = tuple(alias.strip() for alias in cell.get("aliases", "").split("|") if alias.strip())
+        relation = check_relation(cell.get("relation", ""), f"{where} line {line}")
+        rows.append((line, LabelRow(label, wnid, relation, shown, cell.get("note", ""), aliases)))
     if not rows:
         found = f"{len(unmapped)} rows, all without synset" if unmapped else "no rows"
         raise InputError(f"{where}: the table has a header and {found}")

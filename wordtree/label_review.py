@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schemas.errors import FormatError, LabelError
+from wordtree.csv_lines import csv_rows
 from wordtree.label_files import load_label_map
 from wordtree.label_sources import LabelSource, SourceLabel
 from wordtree.label_space import NO_SYNSET, LabelMap, Relation, check_relation
@@ -215,31 +216,24 @@ def read_decisions(path: str | Path, wordnet: WordNet) -> dict[str, Decision]:
     lines = split_lines(read_text(Path(path)))
     skip = next((place for place, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     review = skip < len(lines) and "choice" in re.split(r"[\t,]", lines[skip])
-    reader = csv.reader(
-        io.StringIO("\n".join(lines[skip:]), newline=""),
-        delimiter="\t" if skip < len(lines) and "\t" in lines[skip] else ",",
-        quoting=csv.QUOTE_MINIMAL if review else csv.QUOTE_NONE,
-        strict=True,
-    )
+    mark = "\t" if skip < len(lines) and "\t" in lines[skip] else ","
+    table = csv_rows("\n".join(lines[skip:]), str(path), mark, first=skip + 1, quoted=review)
     decisions: dict[str, Decision] = {}
-    try:
-        columns = [column.strip().strip('"').casefold() for column in next(reader, [])]
-        if "label" not in columns or not ({"choice"} <= set(columns) or {"wnid", "reviewed"} <= set(columns)):
-            raise FormatError(
-                f"{path} line {skip + 1}: found columns {', '.join(columns)}; expected label and choice (a review "
-                "file), or label, wnid and reviewed (a map)"
-            )
-        for cells in reader:
-            where = f"{path} line {skip + reader.line_num}"
-            row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            decision = _decision(row, where, wordnet)
-            if decision is None:
-                continue
-            if row["label"] in decisions:
-                raise FormatError(f"{where}: label {row['label']!r} was decided above already")
-            decisions[row["label"]] = decision
-    except csv.Error as error:
-        raise FormatError(f"{path} line {skip + reader.line_num}: {error}") from error
+    columns = [column.strip().strip('"').casefold() for column in next(table, (0, []))[1]]
+    if "label" not in columns or not ({"choice"} <= set(columns) or {"wnid", "reviewed"} <= set(columns)):
+        raise FormatError(
+            f"{path} line {skip + 1}: found columns {', '.join(columns)}; expected label and choice (a review "
+            "file), or label, wnid and reviewed (a map)"
+        )
+    for line, cells in table:
+        where = f"{path} line {line}"
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        decision = _decision(row, where, wordnet)
+        if decision is None:
+            continue
+        if row["label"] in decisions:
+            raise FormatError(f"{where}: label {row['label']!r} was decided above already")
+        decisions[row["label"]] = decision
     return decisions
 
 

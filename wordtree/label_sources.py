@@ -14,8 +14,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ConfigError, FormatError, InputError
+from wordtree.csv_lines import csv_rows
 from wordtree.label_files import EVERY_WNID, LABEL_COLUMNS, NAMED, SHIPPED, WNID_LINE, load_label_map
 from wordtree.label_space import NO_SYNSET, LabelMap, Relation, check_relation
 from wordtree.suggestions import did_you_mean
@@ -159,7 +158,7 @@ def _plain(line: str, number: int) -> SourceLabel:
 
 
 def _mid(number: int, line: str, where: str) -> SourceLabel:
-    cells = next(csv.reader([line], delimiter="\t" if "\t" in line else ","))
+    _, cells = next(csv_rows(line, where, "\t" if "\t" in line else ",", first=number))
     if len(cells) > 2:
         raise FormatError(f"{where} line {number}: found {len(cells)} cells; expected a MID and a name")
     name = cells[1].strip() if len(cells) == 2 else ""
@@ -169,28 +168,18 @@ def _mid(number: int, line: str, where: str) -> SourceLabel:
 def _read_table(text: str, first_line: int, where: str) -> Iterator[SourceLabel]:
     lines = split_lines(text)[first_line - 1 :]
     tabs = "\t" in lines[0]
-    reader = csv.reader(
-        io.StringIO("\n".join(lines), newline=""),
-        delimiter="\t" if tabs else ",",
-        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-        strict=True,
-    )
-    try:
-        columns = [_COLUMNS.get(cell.strip().casefold(), cell.strip().casefold()) for cell in next(reader)]
-        key = next(column for column in LABEL_COLUMNS if column in columns)
-        line = first_line + reader.line_num
-        for cells in reader:
-            start, line = line, first_line + reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) > len(columns):
-                raise FormatError(f"{where} line {start}: found {len(cells)} cells; expected {len(columns)}")
-            row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-            if not row.get(key):
-                raise FormatError(f"{where} line {start}: {key} is empty")
-            yield _from_columns(row, row[key], start, where)
-    except csv.Error as error:
-        raise FormatError(f"{where} line {first_line + reader.line_num - 1}: {error}") from error
+    table = csv_rows("\n".join(lines), where, "\t" if tabs else ",", first=first_line, quoted=not tabs)
+    columns = [_COLUMNS.get(cell.strip().casefold(), cell.strip().casefold()) for cell in next(table)[1]]
+    key = next(column for column in LABEL_COLUMNS if column in columns)
+    for line, cells in table:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(columns):
+            raise FormatError(f"{where} line {line}: found {len(cells)} cells; expected {len(columns)}")
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        if not row.get(key):
+            raise FormatError(f"{where} line {line}: {key} is empty")
+        yield _from_columns(row, row[key], line, where)
 
 
 def _from_columns(row: Mapping[str, str], label: str, line: int, where: str) -> SourceLabel:

@@ -9,18 +9,23 @@ stream; others are held in memory.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from schemas.errors import FormatError, InputError
+from schemas.numbers import parse_number
+from wordtree.csv_lines import blocks, csv_records, csv_rows, is_record
 from wordtree.expansion import Ancestry, Conflict, expand_boxes, expand_labels
 
 BOX_COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 LABEL_COLUMNS = ("ImageID", "LabelName", "Confidence")
+BLOCK_BYTES, LONGEST_HEAD = 4 << 20, 1 << 16
 CONFLICT_COLUMNS = ("ImageID", "Positive", "PositiveFrom", "Negative")
 
 Row = list[str]
@@ -61,8 +66,9 @@ class RowFile:
         self.path = path
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            self.columns = next((cells for _, cells in self._cells(stream)), [])
+        with path.open("rb") as stream:
+            head = stream.readline(LONGEST_HEAD).removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+        self.columns = next(csv_rows(head, str(path)), (1, []))[1]
         missing = [name for name in needed if name not in self.columns]
         if missing:
             raise FormatError(
@@ -74,17 +80,24 @@ class RowFile:
         """(line, cells) without the header.
 
         Raises:
-            FormatError: a row has another number of cells than the header, or is no CSV; with the line.
+            FormatError: a row has another number of cells than the header, a quote at a wrong place, or bytes that are
+                no UTF-8; with the line.
         """
-        with self.path.open(encoding="utf-8-sig", newline="") as stream:
-            cells = self._cells(stream)
-            next(cells)
-            for line, row in cells:
-                if not row:
-                    continue
-                if len(row) != len(self.columns):
-                    raise FormatError(f"{self.path} line {line}: found {len(row)} cells; expected {len(self.columns)}")
-                yield line, row
+        wide = len(self.columns)
+        with self.path.open("rb") as stream:
+            for line, data in blocks(stream, BLOCK_BYTES, partial(is_record, cells=wide)):
+                try:
+                    data.decode()
+                except UnicodeDecodeError as error:
+                    line += data.count(b"\n", 0, error.start)
+                    raise FormatError(f"{self.path} line {line}: found bytes that are no UTF-8") from error
+                for number, row, wrong in csv_records(data, wide):
+                    if line + number == 1:
+                        continue
+                    if wrong or len(row) != wide:
+                        told = f"{wrong}: {row[0][:60]!r}" if wrong else f"found {len(row)} cells; expected {wide}"
+                        raise FormatError(f"{self.path} line {line + number}: {told}")
+                    yield line + number, row
 
     def images(self) -> Iterator[tuple[str, list[tuple[int, Row]]]]:
         """(image, its rows), in the order in which images first appear."""
@@ -113,7 +126,7 @@ class RowFile:
         """
         text = row[self.at[name]]
         try:
-            value = float(text)
+            value = parse_number(text)
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
@@ -129,17 +142,6 @@ class RowFile:
                     return False
                 seen.add(last)
         return True
-
-    def _cells(self, stream: TextIO) -> Iterator[tuple[int, Row]]:
-        reader = csv.reader(stream, strict=True)
-        try:
-            for row in reader:
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise FormatError(f"{self.path} line {reader.line_num}: {error}") from error
-        except UnicodeDecodeError as error:
-            line = _first_bad_line(self.path)
-            raise FormatError(f"{self.path} line {line}: found bytes that are no UTF-8") from error
 
 
 def expand_box_rows(file: RowFile, ancestry: Ancestry, out: TextIO, counts: Counts) -> dict[str, tuple[str, ...]]:
@@ -250,16 +252,6 @@ def expand_label_rows(
         counts.dropped += len(own) - kept_own
         counts.merged += len(rows) - len(unknown) - len(own)
     return conflicts
-
-
-def _first_bad_line(path: Path) -> int:
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                line.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                return number
-    return 0
 
 
 def _conflict_rows(image: str, source: str, conflicts: Iterable[Conflict]) -> Iterator[tuple[str, str, str, str]]:

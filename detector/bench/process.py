@@ -17,12 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import detector
 from detector.bench.one_arm import Request
 from schemas.errors import ConfigError, WordTreeError
+from wordtree.processes import environment, python
 
 SECONDS_TO_STOP = 60
-ROOT = str(Path(detector.__file__).resolve().parents[1])
 
 
 class ArmError(WordTreeError):
@@ -39,7 +38,7 @@ def run_arm(request: Request, title: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="wordtree-bench-") as folder:
         asked, answer = Path(folder, "request.json"), Path(folder, "result.json")
         asked.write_text(json.dumps(asdict(request)))
-        code, said = _finish([sys.executable, "-m", "detector.bench.one_arm", str(asked), str(answer)], keep=True)
+        code, said = _finish(python("-m", "detector.bench.one_arm", str(asked), str(answer)), keep=True)
         if code == 0 and answer.exists():
             return json.loads(answer.read_text())
     last = said.strip().splitlines()[-1:] or ["it said nothing"]
@@ -60,7 +59,7 @@ def run_training(words: Sequence[str]) -> None:
         ConfigError: it refused; its own message stands above.
         KeyboardInterrupt: it was stopped by a signal and has written a checkpoint.
     """
-    code, _ = _finish([sys.executable, "-m", "wordtree", "train", *words], keep=False)
+    code, _ = _finish(python("-m", "wordtree", "train", *words), keep=False)
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise KeyboardInterrupt(code - 128)
     if code:
@@ -69,14 +68,12 @@ def run_training(words: Sequence[str]) -> None:
 
 def _finish(command: list[str], *, keep: bool) -> tuple[int, str]:
     """Exit code and, with `keep`, standard error; otherwise all goes to ours. An interruption is passed on."""
-    path = os.environ.get("PYTHONPATH")
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else ROOT}
     error = subprocess.PIPE if keep else sys.stderr.fileno()
     output = subprocess.DEVNULL if keep else sys.stderr.fileno()
     there, here = os.pipe()  # nothing is written; the other end reads the end of it when this process is gone
     try:
         streams: dict[str, Any] = {"stdin": there, "stdout": output, "stderr": error}
-        with subprocess.Popen(command, env=environment, text=True, **streams) as process:
+        with subprocess.Popen(command, env=environment(), text=True, **streams) as process:
             try:
                 said = process.communicate()[1] or ""
             except KeyboardInterrupt as interrupt:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from detector.demo.dataset import DemoSizes, render_dataset
 from schemas.errors import OutputError, WordTreeError
+from wordtree.processes import environment, python
 
 Log = Callable[[str], None]
 
@@ -176,7 +176,7 @@ def one_spelling(out: Path) -> Path:
 
 def _run(step: Step, number: int, count: int, out: Path, log: Log) -> None:
     """One command in a process of its own, its lines passed on as they come."""
-    code = stream([sys.executable, "-m", "wordtree", *step.words], log)
+    code = stream(python("-m", "wordtree", *step.words), log)
     if code:
         raise WordTreeError(
             f"step {number} of {count} ended with exit code {code}: `{step.typed()}`; its message stands above. "
@@ -186,13 +186,12 @@ def _run(step: Step, number: int, count: int, out: Path, log: Log) -> None:
 
 def stream(command: Sequence[str], log: Log) -> int:
     """Run a command, pass on each line of its output and errors, and return its exit code."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
-        env=environment,
+        env=environment(PYTHONUNBUFFERED="1"),
         text=True,
         encoding="utf-8",
         errors="replace",

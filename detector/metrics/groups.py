@@ -10,12 +10,11 @@ A split file states it instead: CSV with the header `wnid,group`. The older word
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from schemas.errors import ConfigError, InputError
+from schemas.errors import ConfigError, FormatError, InputError
+from wordtree.csv_lines import csv_rows
 from wordtree.tree import WordTree
 
 SPLITS = ("seen", "unseen_near", "unseen_far")
@@ -55,15 +54,13 @@ def read_split(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--split {path} cannot be read ({error}); expected a CSV file `wnid,group`") from error
     try:
-        rows = iter(list(csv.reader(io.StringIO(text, newline=""))))
-    except csv.Error as error:
-        raise InputError(f"--split {path} is no CSV ({error}); expected `wnid,group`") from error
-    if next(rows, None) != ["wnid", "group"]:
+        rows = iter(list(csv_rows(text, f"--split {path},")))
+    except FormatError as error:
+        raise InputError(f"{error}; expected a CSV file `wnid,group`") from error
+    if next(rows, (0, None))[1] != ["wnid", "group"]:
         raise InputError(f"--split {path}, line 1: expected the header `wnid,group`")
     split: dict[str, str] = {}
-    for number, row in enumerate(rows, 2):
-        if not row:
-            continue
+    for number, row in rows:
         if len(row) != 2 or row[1] not in SPLITS:
             raise InputError(
                 f"--split {path}, line {number}: found {','.join(row)!r}; "

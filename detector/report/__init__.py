@@ -14,6 +14,7 @@ from detector.report.inputs import check_inputs, read_inputs
 from detector.report.page import page
 from detector.report.sections import sections, title
 from schemas.errors import OutputError
+from wordtree.files import write_text_file
 
 __all__ = ["check_inputs", "write_report"]
 
@@ -40,11 +41,9 @@ def write_report(
     inputs = read_inputs(Path(run), [Path(folder) for folder in datasets], Path(detections) if detections else None)
     text = page(title(inputs), sections(inputs))
     target = Path(out)
-    fresh = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot write the report ({error.strerror})") from error
+    write_text_file(target, text, force=True)
     return target

@@ -25,9 +25,9 @@ from detector.config import Experiment, load_config
 from detector.dataset import Dataset
 from detector.run import write_tree
 from detector.training.counting import count_training_nodes
-from detector.training.lock import LOCK
 from schemas.errors import CheckpointError, OutputError
-from wordtree.files import read_tree
+from wordtree.files import read_tree, write_text_file
+from wordtree.lock import LOCK
 from wordtree.tree import WordTree
 
 
@@ -63,18 +63,20 @@ def begin_run(
     out: Path,
     first: Callable[[], object] = lambda: None,
 ) -> None:
-    """Create the run's directory, unless it is there; `first` writes what it begins with."""
+    """Create the run's directory, unless it is there; `first` writes what it begins with.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
     path = out / "config.json"
     if path.exists():
         return
     out.mkdir(parents=True, exist_ok=True)
     write_tree(tree, out / "tree")
     nodes = count_training_nodes(datasets)
-    (out / "training_nodes.json").write_text(json.dumps(nodes, indent=1) + "\n")
+    write_text_file(out / "training_nodes.json", json.dumps(nodes, indent=1) + "\n", force=True)
     first()
-    partial = out / ".config.json.partial"
-    partial.write_text(experiment.to_json())
-    partial.replace(path)  # last: a directory with config.json is a run
+    write_text_file(path, experiment.to_json())  # last: a directory with config.json is a run
 
 
 def same_place(found: Experiment, wanted: Experiment) -> Experiment:

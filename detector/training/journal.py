@@ -5,6 +5,7 @@ One process writes them, the chief. All but timing.jsonl is a function of the st
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from detector import onednn
 from detector.config import Experiment
 from detector.training.directory import drop_rows_after
 from detector.training.schedule import learning_rate
+from schemas.errors import OutputError
 
 SOON = 3  # steps after the compilation until a first rate is told
 Log = Callable[[str], None]
@@ -36,7 +38,7 @@ class Journal:
     def __init__(self, out: Path, experiment: Experiment, first: int, log: Log) -> None:
         self.out, self.experiment, self.first, self.log = out, experiment, first, log
         drop_rows_after(out / "metrics.jsonl", first)
-        self._metrics = open(out / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
+        self._metrics = open(out / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115 (closed by `close`)
         self._writer = tf.summary.create_file_writer(str(out / "tensorboard"))
         self._began, self._idle = time.monotonic(), 0.0
         self._last = self._began
@@ -71,7 +73,13 @@ class Journal:
         config = self.experiment.train
         rate = learning_rate(config, done - 1)
         row = {"step": done, "images": done * config.batch_size, "learning_rate": rate}
-        self._metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
+        try:
+            self._metrics.write(json.dumps(row | {name: round(value, 6) for name, value in means.items()}) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{self.out / 'metrics.jsonl'}: cannot be written ({error.strerror}); make room and run the same "
+                "command again, which goes on from the last checkpoint"
+            ) from error
         with self._writer.as_default(step=done):
             for name, value in {**means, "learning_rate": rate}.items():
                 tf.summary.scalar(name, value)
@@ -116,7 +124,8 @@ class Journal:
 
     def close(self) -> None:
         """Write what is left."""
-        self._metrics.close()
+        with contextlib.suppress(OSError):  # told when the line was written
+            self._metrics.close()
         self._writer.close()
 
 

@@ -28,8 +28,14 @@ def sections(card: Card) -> list[Section]:
     ]
 
 
-def page(card: Card, title: str = "") -> str:
-    """The whole HTML text."""
+def page(card: Card, title: str = "", made_of: str = "") -> str:
+    """The whole HTML text.
+
+    Args:
+        card: what it tells.
+        title: its heading; the names of the datasets if "".
+        made_of: a digest of what the page follows from, which `is_of` finds in it.
+    """
     parts = sections(card)
     title = title or ", ".join(card.names)
     links = "".join(f'<a href="#{part.key}">{escape(part.heading)}</a>' for part in parts)
@@ -41,9 +47,18 @@ def page(card: Card, title: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n{_mark(made_of)}\n'
         f"<title>{escape(title)}: data card</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f'<header><h1>{escape(title)}<small>data card</small></h1><nav aria-label="sections">{links}</nav></header>\n'
         f"<main>\n{body}</main>\n<footer>Counted by <code>wordtree stats</code>. Pictures are small copies.</footer>\n"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def is_of(page: bytes, made_of: str) -> bool:
+    """Whether a page, or its beginning, says that it was made of this."""
+    return _mark(made_of).encode() in page
+
+
+def _mark(made_of: str) -> str:
+    return f'<meta name="made-of" content="{made_of}">'

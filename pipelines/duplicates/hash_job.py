@@ -27,7 +27,7 @@ from pipelines.files import storage
 from pipelines.planes import PixelDoFn
 from pipelines.row_plane.shard import RecordFiles
 from pipelines.row_plane.view import Rows, open_rows
-from pipelines.running import importable_by_workers, trouble_told
+from pipelines.running import trouble_told
 from schemas.errors import FormatError
 from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
@@ -166,7 +166,7 @@ def _hash(
             columns = some.slice(number * IMAGES_PER_LIST, IMAGES_PER_LIST).to_pydict()
             images = [Listed(*values) for values in zip(*(columns[name] for name in names), strict=True)]
             storage.write_bytes(_list_path(folder, number), msgspec.msgpack.encode(images), folder)
-        with importable_by_workers(), pipeline:
+        with pipeline:
             build(pipeline, open_rows(rows.path), folder, lists)
         hashes: list[tuple[int | None, str]] = []
         for number in range(lists):

@@ -1,6 +1,6 @@
 """Runs a program that must not outlive the process that asked for it.
 
-    python -m pipelines.engines.leash PARENT PROGRAM ARGUMENTS...
+    python -P -m pipelines.engines.leash PARENT PROGRAM ARGUMENTS...
 
 A job server is a program of its own. If the conversion is killed outright it would stay, and go on with the job beside
 the next run. This process ends the program when PARENT is gone, and passes on SIGINT and SIGTERM.

@@ -23,9 +23,11 @@ from apache_beam.runners.portability import flink_runner, portable_runner, prism
 from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
 from apache_beam.transforms.environments import ExternalEnvironment
 
-from pipelines.engines import programs
+from pipelines.engines import leash, programs
 from pipelines.engines.worker_pool import WorkerPool
+from pipelines.engines.worker_process import losses
 from schemas.errors import OutputError
+from wordtree.processes import python
 
 RETRIES = 3
 FLINK_SETTINGS = f"""\
@@ -36,15 +38,17 @@ restart-strategy.fixed-delay.delay: 1 s
 
 
 def _on_a_leash(words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "pipelines.engines.leash", str(os.getpid()), *words]
+    return python(leash.__file__, str(os.getpid()), *words)
 
 
-def _process_workers(pipeline: Any, options: PipelineOptions) -> list[Callable[[], None]]:
+def _process_workers(
+    pipeline: Any, options: PipelineOptions, replacements: int, give_up: Callable[[], None]
+) -> list[Callable[[], None]]:
     """Put a worker pool in the place of each loopback environment; gives what ends them."""
     ends: list[Callable[[], None]] = []
     for environment in pipeline.components.environments.values():
         if environment.urn == python_urns.EMBEDDED_PYTHON_LOOPBACK:
-            pool = WorkerPool(options)
+            pool = WorkerPool(options, replacements=replacements, give_up=give_up)
             ends.append(pool.stop)
             external = ExternalEnvironment(pool.address).to_runner_api(None)  # pyright: ignore[reportCallIssue]
             environment.urn, environment.payload = external.urn, external.payload
@@ -65,6 +69,8 @@ def _told_when_it_ends(result: Any, engine: str) -> portable_runner.PipelineResu
         try:
             return wait(duration)
         except grpc.RpcError as error:
+            if losses:  # it ended with its worker
+                raise
             raise OutputError(f"{engine} ended before the job did; run the same command again to resume") from error
 
     result.wait_until_finish = wait_until_finish
@@ -86,9 +92,11 @@ class _FlinkJobServer(flink_runner.FlinkJarJobServer):
 
 
 class _WarningsOfPrism(prism_runner.PrismRunnerLogFilter):
+    """No chatter; and no errors, which are raised too."""
+
     def filter(self, record: logging.LogRecord) -> bool:
         super().filter(record)  # gives the record the level that Prism wrote
-        return record.levelno >= logging.WARNING
+        return record.levelno == logging.WARNING
 
 
 class _PrismServer(prism_runner.PrismJobServer):
@@ -110,13 +118,14 @@ class FlinkRunner(flink_runner.FlinkRunner):
         note = programs.described(options.view_as(FlinkRunnerOptions).flink_job_server_jar).note(beam.__version__)
         if note:
             print(note, file=sys.stderr)
-        return StopOnExitJobServer(_FlinkJobServer(options))
+        self._server = StopOnExitJobServer(_FlinkJobServer(options))
+        return self._server
 
     def start_and_replace_loopback_environments(  # type: ignore[override]
         self, pipeline: Any, options: PipelineOptions
     ) -> list[Callable[[], None]]:
         """Workers as processes."""
-        return _process_workers(pipeline, options)
+        return _process_workers(pipeline, options, RETRIES, lambda: self._server.stop())
 
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> portable_runner.PipelineResult:
         """Run it; the end of Flink's own process is told in one line."""
@@ -124,20 +133,21 @@ class FlinkRunner(flink_runner.FlinkRunner):
 
 
 class PrismRunner(prism_runner.PrismRunner):
-    """Prism in a process of its own, with one worker process."""
+    """Prism in a process of its own, with one worker process; it ends with its worker, which it would wait for."""
 
     def default_job_server(self, options: PipelineOptions) -> JobServer:
         """Prism, on a leash."""
-        return StopOnExitJobServer(_PrismServer(options))
+        self._server = StopOnExitJobServer(_PrismServer(options))
+        return self._server
 
     def start_and_replace_loopback_environments(  # type: ignore[override]
         self, pipeline: Any, options: PipelineOptions
     ) -> list[Callable[[], None]]:
         """Workers as processes."""
-        return _process_workers(pipeline, options)
+        return _process_workers(pipeline, options, 0, lambda: self._server.stop())
 
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> portable_runner.PipelineResult:
-        """Run it; the end of Prism's own process is told in one line."""
+        """Run it; the end of Prism's own process, or of its worker, is told in one line."""
         return _told_when_it_ends(super().run_portable_pipeline(pipeline, options), "Prism")
 
 

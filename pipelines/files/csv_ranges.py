@@ -1,20 +1,20 @@
 """Stretches of a large text file that can be read apart from each other, each with the number of its first line.
 
-A stretch ends behind a line's end that stands outside of quotes (RFC 4180: a quoted cell may hold line breaks), so no
-record is cut. To know line numbers the file is run through once; small files are one stretch and are not looked at.
+A stretch ends behind a line that is a record whatever stands around it (`wordtree.csv_lines`), so no record is cut. To
+know line numbers the file is run through once; small files are one stretch and are not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pipelines.files import storage
 from schemas.errors import InputError
+from wordtree.csv_lines import blocks
 from wordtree.text_files import what_it_is
 
 RANGE_BYTES = 16 << 20
-_CHUNK = 4 << 20
 BOM = b"\xef\xbb\xbf"
 
 
@@ -35,8 +35,16 @@ def parse_range(text: str) -> Range:
     return Range(*map(int, text.split("-")))
 
 
-def ranges(path: str, what: str, length: int = RANGE_BYTES) -> list[Range]:
+def ranges(
+    path: str, what: str, length: int = RANGE_BYTES, *, is_cut: Callable[[bytes], bool] = lambda line: True
+) -> list[Range]:
     """The stretches of a file, about `length` bytes each; none for an empty file.
+
+    Args:
+        path: of the file.
+        what: its role, for people.
+        length: of a stretch.
+        is_cut: whether a stretch may end behind this line.
 
     Raises:
         InputError: if there is no such file.
@@ -46,41 +54,15 @@ def ranges(path: str, what: str, length: int = RANGE_BYTES) -> list[Range]:
         raise InputError(f"{what} {path!r} does not exist")
     if size <= length:
         return [Range(0, size, 1)] if size else []
-    return list(_cut(path, length))
+    return list(_cut(path, is_cut, length))
 
 
-def _cut(path: str, length: int) -> Iterator[Range]:
-    start = position = 0
-    line = first_line = 1
-    quotes = 0
+def _cut(path: str, is_cut: Callable[[bytes], bool], length: int) -> Iterator[Range]:
+    start = 0
     with storage.opened(path) as stream:
-        while chunk := stream.read(_CHUNK):
-            begin = 0
-            while position + len(chunk) - begin >= start + length:
-                # the first line's end at or behind the target where all quotes are closed
-                at = max(begin, start + length - position - 1)
-                counted = chunk.count(b'"', begin, at)
-                lines = chunk.count(b"\n", begin, at)
-                end = chunk.find(b"\n", at)
-                while end >= 0 and (quotes + counted + chunk.count(b'"', at, end)) % 2:
-                    counted += chunk.count(b'"', at, end)
-                    lines += 1
-                    at = end + 1
-                    end = chunk.find(b"\n", at)
-                if end < 0:
-                    break
-                quotes += counted + chunk.count(b'"', at, end)
-                line += lines + 1
-                yield Range(start, position + end + 1, first_line)
-                begin = end + 1
-                start, first_line = position + begin, line
-                position += begin
-                chunk, begin = chunk[begin:], 0
-            quotes += chunk.count(b'"')
-            line += chunk.count(b"\n")
-            position += len(chunk)
-    if position > start:
-        yield Range(start, position, first_line)
+        for line, data in blocks(stream, length, is_cut):
+            yield Range(start, start + len(data), line)
+            start += len(data)
 
 
 def read_range(path: str, found: Range) -> bytes:

@@ -19,6 +19,7 @@ from pipelines.rows import BoxRow, ImageRow, Rejected
 from pipelines.voc.annotation import parse_annotation
 from pipelines.voc.corners import continuous
 from schemas.errors import RecordError
+from schemas.numbers import parse_number
 
 
 class Boxes(NamedTuple):
@@ -96,7 +97,7 @@ class BoxFiles:
             where = f"{storage.name_of(path)}:{number}"
             stem = posixpath.splitext(name.strip())[0]
             try:
-                xmin, ymin, xmax, ymax = map(float, words)
+                xmin, ymin, xmax, ymax = map(parse_number, words)
             except ValueError:
                 self._faults.append(
                     Rejected(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from pipelines.imagenet.naming import WNID
 from pipelines.rows import BoxRow, Rejected
 from pipelines.voc.corners import continuous
 from schemas.errors import FormatError, InputError
+from schemas.numbers import is_whole, parse_number
 
 _NAME = re.compile(r"(.+?)[\s,]+(?=n\d{8}(?:[\s,]|$))")  # blanks in it included
 KAGGLE_HEADER = ["imageid", "predictionstring"]
@@ -100,30 +101,53 @@ def read_synsets(path: str) -> dict[str, str]:
         words = line.replace(",", " ").split()
         if not words or words[0].lower() in ("id", "ilsvrc2012_id"):
             continue
-        if len(words) < 2 or not words[0].isdecimal() or not WNID.fullmatch(words[1]):
+        if len(words) < 2 or not is_whole(words[0]) or not WNID.fullmatch(words[1]):
             raise FormatError(
                 f"{path!r} line {number} is {line[:80]!r}; expected an ILSVRC2012_ID and a wnid. The order of a list "
                 "of wnids is not that of the ids: take both from meta.mat of the development kit"
             )
-        table[str(int(words[0]))] = words[1]
+        if table.setdefault(str(int(words[0])), words[1]) != words[1]:
+            raise FormatError(f"{path!r} line {number}: id {words[0]} stands there a second time, with another wnid")
     return table
 
 
-def by_stem(truth: Iterator[Said | Rejected], stems: Sequence[str], path: str) -> dict[str, Said]:
+def by_stem(
+    truth: Iterable[Said | Rejected], stems: Sequence[str], path: str
+) -> tuple[dict[str, Said], list[Rejected]]:
     """What a ground truth says of each image, by name; of forms by order, by the order of the sorted names.
+
+    Returns:
+        That, and the lines that are rejected: those that cannot be read, and those that name an image again.
 
     Raises:
         InputError: if a form by order has not one line an image.
     """
-    found = [said for said in truth if isinstance(said, Said)]
+    found: list[Said] = []
+    rejected: list[Rejected] = []
+    for said in truth:
+        (found if isinstance(said, Said) else rejected).append(said)  # type: ignore[arg-type]
     if found and not found[0].stem:
         if len(found) != len(stems):
             raise InputError(
                 f"ground truth {path!r} has {len(found):,} lines for {len(stems):,} images, and says by their order "
                 "which is whose; expected one line an image. Are all images there, and no others?"
             )
-        return {stem: said for stem, said in zip(sorted(stems), found, strict=True)}
-    return {said.stem: said for said in reversed(found)}
+        return {stem: said for stem, said in zip(sorted(stems), found, strict=True)}, rejected
+    first: dict[str, Said] = {}
+    for said in found:
+        if first.setdefault(said.stem, said) is not said:
+            told = f"{said.stem} a second time; {first[said.stem].where} was taken"
+            rejected.append(
+                Rejected(
+                    kind="label",
+                    record=said.where,
+                    reason="label:duplicate",
+                    found=told,
+                    where=said.where,
+                    image_id=said.stem,
+                )
+            )
+    return first, rejected
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -153,7 +177,7 @@ def _named(name: str, words: list[str], where: str, corners: str) -> Said | Reje
                 raise ValueError
             labels[label] = None
             if len(words) > 1:
-                xmin, ymin, xmax, ymax = map(float, words[begin + 1 : begin + 5])
+                xmin, ymin, xmax, ymax = map(parse_number, words[begin + 1 : begin + 5])
                 sides = continuous(corners, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
                 boxes.append(BoxRow(**sides._asdict(), class_key=label, where=f"{where} box {begin // 5 + 1}"))
     except ValueError:
@@ -171,7 +195,7 @@ def _named(name: str, words: list[str], where: str, corners: str) -> Said | Reje
 def _wnid_of(word: str, table: dict[str, str], path: str, number: int, synsets: str) -> str:
     if WNID.fullmatch(word):
         return word
-    if not word.isdecimal():
+    if not is_whole(word):
         raise FormatError(f"ground truth {path!r} line {number} is {word[:80]!r}; expected a wnid or an id")
     if not synsets:
         raise InputError(

@@ -14,6 +14,7 @@ import msgspec
 from pipelines.files import storage
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
+from schemas.numbers import is_whole
 
 _NUMBERED = re.compile(r"\s*(\d+)\s*[,:;]\s*(?=\S)")
 MOST = 2_000_000  # more labels than any label space has: it is another column
@@ -38,13 +39,13 @@ def read_classes(path: str) -> tuple[DatasetClass, ...]:
     if all(map(_NUMBERED.match, filter(str.strip, lines))):
         lines = [_NUMBERED.sub(r"\1\t", line, count=1) for line in lines]
     cells = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
-    indexed = len(cells) > 1 and len(cells[1][1]) > 1 and cells[1][1][0].strip().isdecimal()
-    if indexed and not cells[0][1][0].strip().isdecimal():
+    indexed = len(cells) > 1 and len(cells[1][1]) > 1 and is_whole(cells[1][1][0].strip())
+    if indexed and not is_whole(cells[0][1][0].strip()):
         cells = cells[1:]
     found: dict[str, str] = {}
     for number, row in cells:
         key = row[0].strip()
-        if indexed and (len(row) < 2 or not key.isdecimal()):
+        if indexed and (len(row) < 2 or not is_whole(key)):
             raise FormatError(f"{path} line {number}: found {lines[number - 1][:60]!r}; expected INDEX<TAB>LABEL")
         if key in found:
             raise FormatError(f"{path} line {number}: class {key!r} stands there twice")

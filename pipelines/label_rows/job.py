@@ -33,7 +33,7 @@ from pipelines.label_rows.telling import Told
 from pipelines.label_rows.writing import GroupReport, completed, group_path, read_group_report, write_group
 from pipelines.labelling import label_map_items
 from pipelines.plan import Job, Plan, versions
-from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
+from pipelines.running import holds_groups_in_memory, trouble_told
 from pipelines.sources.labels import Source
 from pipelines.spool import SPOOL_FOLDER
 from pipelines.writing import PieceReport, piece_path, read_piece_report
@@ -103,7 +103,7 @@ def convert_rows(
         assembling.begin(plan)
         logger.info("writing the rows of about %d images in %d groups", plan.images, groups)
         spooled = holds_groups_in_memory(pipeline)
-        with importable_by_workers(), pipeline:
+        with pipeline:
             build(pipeline, job, source, groups, spooled=spooled)
         return Converted(assemble_rows(plan, groups))
 

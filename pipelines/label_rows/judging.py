@@ -28,11 +28,11 @@ from pipelines.label_rows.layout import (
     Columns,
     Layout,
 )
+from schemas.numbers import PATTERN
 
 pc: Any = pyarrow.compute
 NONE_SPOILED: Mapping[int, str] = MappingProxyType({})
 _DECIMAL_COMMA = r"^\s*(\d*),(\d+)\s*$"
-_NUMBER = r"^\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|NaN|inf)\s*$"
 
 
 def judge(
@@ -196,7 +196,7 @@ def _confidence(given: pa.Array | None, rows: int) -> tuple[np.ndarray[Any, np.d
             column = column.cast(pa.float64())
         except pa.ArrowInvalid:
             texts = pc.replace_substring_regex(column.fill_null(""), _DECIMAL_COMMA, r"\1.\2")
-            number = pc.match_substring_regex(texts, _NUMBER)
+            number = pc.match_substring_regex(texts, PATTERN)
             for i in np.flatnonzero(~number.to_numpy(zero_copy_only=False)).tolist():
                 unread.setdefault(i, repr(texts[i].as_py()[:40]))
             column = pc.utf8_trim_whitespace(pc.if_else(number, texts, "nan")).cast(pa.float64())

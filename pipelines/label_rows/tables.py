@@ -2,7 +2,8 @@
 
     parquet   columns by name; lists in a row (labels, confidences) are spread to a row each; what Hugging Face writes
               (`pipelines.label_rows.embedded`)
-    csv, tsv  RFC 4180 quoting; header and separator are found (`pipelines.label_rows.dialect`)
+    csv, tsv  RFC 4180 quoting, a stray quote costs its own line (`wordtree.csv_lines`); header and separator are found
+              (`pipelines.label_rows.dialect`)
     tencent   `PATH-OR-URL<TAB>INDEX:CONFIDENCE<TAB>...`, as tencent-ml-images; spaces in place of tabs are taken too
 
 Rows count from 1 in Parquet files. In text files they count as lines, the header being the first.
@@ -11,15 +12,16 @@ Rows count from 1 in Parquet files. In text files they count as lines, the heade
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.csv as pa_csv
 
 from pipelines.files import storage
 from pipelines.files.csv_ranges import Range, parse_range, ranges, read_range
+from pipelines.files.csv_table import read_columns
 from pipelines.files.faults import StorageError
 from pipelines.label_rows.dialect import read_dialect
 from pipelines.label_rows.embedded import label_names, named
@@ -27,6 +29,7 @@ from pipelines.label_rows.headers import file_columns, is_list, opened_parquet
 from pipelines.label_rows.judging import as_text, bad_rows, judge
 from pipelines.label_rows.layout import NOT_UTF8, Columns, Layout, format_of
 from schemas.errors import FormatError
+from wordtree.csv_lines import is_record
 
 pc: Any = pyarrow.compute
 ROWS_AT_ONCE = 1 << 17
@@ -40,8 +43,13 @@ def table_pieces(path: str, layout: Layout) -> list[str]:
         InputError: if it cannot be read.
         FormatError: if it does not follow its format.
     """
-    if format_of(path, layout) != "parquet":
+    kind = format_of(path, layout)
+    if kind == "tencent":
         return [found.text() for found in ranges(path, "label rows")]
+    if kind != "parquet":
+        dialect = read_dialect(path, kind, layout)
+        is_cut = partial(is_record, cells=len(dialect.names), delimiter=dialect.separator.encode())
+        return [found.text() for found in ranges(path, "label rows", is_cut=is_cut)]
     with opened_parquet(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     pieces: list[str] = []
@@ -182,72 +190,18 @@ def _nulled(column: pa.Array, kept: Any) -> pa.Array:
 
 def _csv_batches(path: str, found: Range, columns: Columns, layout: Layout, kind: str) -> Iterator[pa.RecordBatch]:
     dialect = read_dialect(path, kind, layout)
-    names = dialect.names
-    data = read_range(path, found)
-    line = found.line
+    data, line = read_range(path, found), found.line
     if not found.start and dialect.header:
         data, line = data.partition(b"\n")[2], line + 1
-    if not data.strip():
-        return
-    bad: list[tuple[int, str]] = []
-
-    def skip(row: pa_csv.InvalidRow) -> str:
-        bad.append((row.number, row.text))
-        return "skip"
-
-    read = pa_csv.ReadOptions(use_threads=False, column_names=[f"c{i}" for i in range(len(names))])
-    parse = pa_csv.ParseOptions(
-        delimiter=dialect.separator,
-        invalid_row_handler=skip,
-        newlines_in_values=True,
-        ignore_empty_lines=False,
-    )
-    at = {name: f"c{names.index(name)}" for name in columns.names()}
-    convert = pa_csv.ConvertOptions(
-        include_columns=list(dict.fromkeys(at.values())),
-        column_types=dict.fromkeys(at.values(), pa.binary()),
-        strings_can_be_null=False,
-    )
-    if data.isascii() or _is_text(data):
-        table = pa_csv.read_csv(pa.BufferReader(data), read, parse, convert)
-    else:  # Arrow cannot hand over a bad row that is no UTF-8: each byte as a character
-        table = _as_bytes(pa_csv.read_csv(pa.BufferReader(data.decode("latin-1").encode()), read, parse, convert))
-        bad = [(number, text.encode("latin-1").decode("utf-8", "backslashreplace")) for number, text in bad]
-    numbers = np.arange(1, len(table) + len(bad) + 1)
-    numbers = np.delete(numbers, [number - 1 for number, _ in bad])
-    lines = pa.array(numbers + (line - 1))
-    blank = _blank_lines(data)
-    if len(blank):
-        kept = pa.array(~np.isin(numbers, blank))
-        table, lines = table.filter(kept), lines.filter(kept)
-    texts = {name: table[column].combine_chunks() for name, column in at.items()}
-    texts, lines, spoiled = _one_label_a_row(texts, lines, columns, layout)
-    yield judge(columns, layout, texts, lines, spoiled=spoiled)
-    told = [(number, text) for number, text in bad if text.strip()]
-    if told:
-        texts_told = [f"cells do not fit the header: {text[:80]}" for _, text in told]
-        yield bad_rows([line - 1 + number for number, _ in told], texts_told)
-
-
-def _as_bytes(table: pa.Table) -> pa.Table:
-    """Cells whose bytes were taken for characters, as the bytes they were."""
-    cells = ([value.decode().encode("latin-1") for value in column.to_pylist()] for column in table.columns)
-    return pa.table([pa.array(values, pa.binary()) for values in cells], names=table.column_names)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _blank_lines(data: bytes) -> list[int]:
-    """Numbers of the lines without a character, from 1; most files have none."""
-    if not (data.startswith((b"\n", b"\r\n")) or b"\n\n" in data or b"\n\r\n" in data):
-        return []
-    return [number for number, line in enumerate(data.split(b"\n"), start=1) if line in (b"", b"\r")]
+    wanted = columns.names()
+    at = [dialect.names.index(name) for name in wanted]
+    cells, numbers, bad = read_columns(data, len(dialect.names), at, dialect.separator.encode())
+    if len(numbers):
+        texts = dict(zip(wanted, cells, strict=True))
+        texts, lines, spoiled = _one_label_a_row(texts, pa.array(numbers + line), columns, layout)
+        yield judge(columns, layout, texts, lines, spoiled=spoiled)
+    if bad:
+        yield bad_rows([line + number for number, _ in bad], [text for _, text in bad])
 
 
 def _tencent_batches(path: str, found: Range, columns: Columns, layout: Layout) -> Iterator[pa.RecordBatch]:

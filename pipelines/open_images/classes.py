@@ -8,40 +8,49 @@ training and of a validation set agree. A class is there if a file of boxes or l
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from pipelines.files import storage
 from pipelines.sources.base import DatasetClass
 from schemas.errors import FormatError
+from wordtree.csv_lines import csv_rows
 from wordtree.open_images_hierarchy import ClassHierarchy, parse_hierarchy
 
+MOST_TOLD = 3  # classes that are described twice
 _HEADS = ("labelname", "label", "mid", "id", "classname")
 
 
-def read_descriptions(path: str) -> dict[str, str]:
-    """MID -> name, in the order of the file; of a MID that stands there twice the first name.
+def read_descriptions(paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """MID -> name, in the order of the files; of a MID that stands there twice the first name.
+
+    Returns:
+        The names, and a word for people about MIDs that a file names twice, or that have another name in a later file.
 
     Raises:
-        InputError: if the file cannot be read.
-        FormatError: if it has no rows, or a row has other than two cells.
+        InputError: if a file cannot be read.
+        FormatError: if it has no rows, a row has other than two cells, or a quote stands at a wrong place.
     """
-    reader = csv.reader(io.StringIO(storage.text_of(path, "class descriptions"), newline=""))
     found: dict[str, str] = {}
-    for cells in reader:
-        if not cells:
-            continue
-        if len(cells) != 2 or not cells[0]:
-            raise FormatError(f"{path} line {reader.line_num}: found {cells!r}; expected LabelName,DisplayName")
-        if reader.line_num == 1 and cells[0].strip().lower() in _HEADS:
-            continue
-        found.setdefault(cells[0], cells[1])
-    if not found:
-        raise FormatError(f"{path}: there are no classes; expected lines LabelName,DisplayName")
-    return found
+    again: list[str] = []
+    for path in paths:
+        here: set[str] = set()
+        for line, cells in csv_rows(storage.text_of(path, "class descriptions"), path):
+            if len(cells) != 2 or not cells[0]:
+                raise FormatError(f"{path} line {line}: found {cells!r}; expected LabelName,DisplayName")
+            if line == 1 and cells[0].strip().lower() in _HEADS:
+                continue
+            name = found.setdefault(cells[0], cells[1])
+            if cells[0] in here or name != cells[1]:
+                stays = "" if name == cells[1] else f", as {cells[1]!r}; {name!r} stays"
+                again.append(f"{storage.name_of(path)} line {line}: {cells[0]} is described again{stays}")
+            here.add(cells[0])
+        if not here:
+            raise FormatError(f"{path}: there are no classes; expected lines LabelName,DisplayName")
+    if len(again) > MOST_TOLD:
+        again = [*again[:MOST_TOLD], f"{len(again) - MOST_TOLD} more classes are described again"]
+    return found, again
 
 
 def dataset_classes(described: Mapping[str, str], found: Iterable[str]) -> tuple[DatasetClass, ...]:

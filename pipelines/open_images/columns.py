@@ -23,6 +23,7 @@ from typing import Literal
 from pipelines.files import storage
 from pipelines.files.csv_ranges import first_line
 from schemas.errors import FormatError
+from wordtree.csv_lines import is_record
 
 Kind = Literal["boxes", "labels", "masks", "images"]
 SPELLINGS = {"Condidence": "Confidence", "ImageId": "ImageID"}
@@ -62,6 +63,10 @@ class Header:
     def unused(self) -> tuple[str, ...]:
         """The columns of a file of labels that nothing is taken from; other files' go to `extra`."""
         return tuple(name for name in self.at if name not in (*NEEDED["labels"], "Source"))
+
+    def is_record(self, line: bytes) -> bool:
+        """Whether a line is a record whatever stands around it."""
+        return is_record(line, self.cells)
 
 
 def kind_of(names: list[str]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.files.csv_ranges import Range, read_range
 from pipelines.open_images.columns import Header
+from wordtree.csv_lines import csv_records
 
 NAMES = ("ImageID", "LabelName", "Source", "MaskPath")  # cells that tell things apart
 Row = tuple[int, list[str], str]  # line, cells, and what is wrong with them or ""
@@ -16,37 +15,32 @@ Row = tuple[int, list[str], str]  # line, cells, and what is wrong with them or 
 def read_rows(path: str, header: Header, found: Range) -> Iterator[Row]:
     """The records of a stretch of a file, the header left out; empty lines are passed over.
 
-    A record with another number of cells than the header, or that is no CSV, comes with a word about it; so does one
-    whose image, class or file is not named in UTF-8, since what differs would look the same. Other cells, such as
-    titles, may hold such bytes: they are replaced by U+FFFD.
+    A record with another number of cells than the header, or with a quote at the wrong place (`wordtree.csv_lines`),
+    comes with a word about it; so does one whose image, class or file is not named in UTF-8, since what differs would
+    look the same. Other cells, such as titles, may hold such bytes: they are replaced by U+FFFD.
     """
     data = read_range(path, found)
-    named = () if _is_text(data) else [header.at[name] for name in NAMES if name in header.at]
-    stream = io.TextIOWrapper(io.BytesIO(data), "utf-8", errors="surrogateescape", newline="")
-    reader = csv.reader(stream)
-    expected = header.cells
-    before = found.line - 1
+    line = found.line
     if not found.start:
-        next(reader, None)
-    while True:
-        line = before + reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, [], f"no CSV: {error}"
-            continue
-        if not cells:
-            continue
-        if len(cells) != expected:
-            yield line, [_shown(cell) for cell in cells] if named else cells, f"{len(cells)} cells; expected {expected}"
-        elif named:
-            odd = next((cells[i] for i in named if not _is_text(_bytes(cells[i]))), None)
-            cells = [_shown(cell) if _is_text(_bytes(cell)) or i not in named else "" for i, cell in enumerate(cells)]
-            yield line, cells, "" if odd is None else f"{_bytes(odd)[:40]!r} is no UTF-8; write the file again in it"
+        data, line = data.partition(b"\n")[2], line + 1
+    named = () if _is_text(data) else [header.at[name] for name in NAMES if name in header.at]
+    for number, cells, wrong in csv_records(data, header.cells):
+        if wrong:
+            yield line + number, [_shown(cells[0])], wrong
+        elif len(cells) == header.cells and not named:
+            yield line + number, cells, ""
         else:
-            yield line, cells, ""
+            yield _checked(line + number, cells, header, named)
+
+
+def _checked(line: int, cells: list[str], header: Header, named: Sequence[int]) -> Row:
+    if len(cells) != header.cells:
+        return line, [_shown(cell) for cell in cells], f"{len(cells)} cells; expected {header.cells}"
+    if not named:
+        return line, cells, ""
+    odd = next((cells[i] for i in named if not _is_text(_bytes(cells[i]))), None)
+    cells = [_shown(cell) if _is_text(_bytes(cell)) or i not in named else "" for i, cell in enumerate(cells)]
+    return line, cells, "" if odd is None else f"{_bytes(odd)[:40]!r} is no UTF-8; write the file again in it"
 
 
 def _is_text(data: bytes) -> bool:

@@ -19,6 +19,7 @@ import msgspec
 from pipelines.open_images.columns import Header
 from pipelines.rows import BoxRow, ImageRow, LabelRow
 from schemas.errors import RecordError
+from schemas.numbers import parse_number
 
 is_image_id = re.compile(r"[0-9a-f]{16}").fullmatch
 FARTHEST = 2.0  # image sides from the edge: what lies farther out is no relative coordinate
@@ -45,7 +46,7 @@ ImageParser = Callable[[Cells, str], ImageRow]
 
 def _number(text: str, name: str, kind: str) -> float:
     try:
-        return float(text)
+        return parse_number(text)
     except ValueError:
         raise RecordError(f"{kind}:bad_number", f"{name} {text[:40]!r}; expected a number") from None
 
@@ -215,7 +216,7 @@ def image_parser(header: Header, name: str) -> ImageParser:
 
 def _rotation(text: str) -> int | None:
     try:
-        value = float(text or "nan")
+        value = parse_number(text or "nan")
     except ValueError:
         value = math.inf
     if math.isnan(value):

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from pipelines.files.csv_ranges import BOM, ranges, read_range
+from pipelines.files.csv_table import read_columns
 from pipelines.open_images.columns import Header
 from schemas.manifest import SourceFile
 
@@ -70,20 +69,14 @@ def file_image_ids(path: str, header: Header) -> Iterator[str]:
 
 
 def _stretches(path: str, header: Header) -> Iterator[tuple[bytes, list[str], list[str]]]:
-    columns = {name: f"c{header.at[name]}" for name in ("ImageID", "LabelName") if name in header.at}
-    read = pa_csv.ReadOptions(use_threads=False, column_names=[f"c{i}" for i in range(header.cells)])
-    parse = pa_csv.ParseOptions(invalid_row_handler=lambda row: "skip", newlines_in_values=True)
-    convert = pa_csv.ConvertOptions(
-        include_columns=list(columns.values()), column_types=dict.fromkeys(columns.values(), pa.binary())
-    )
-    for found in ranges(path, "file"):
+    names = [name for name in ("ImageID", "LabelName") if name in header.at]
+    for found in ranges(path, "file", is_cut=header.is_record):
         data = read_range(path, found)
         body = data if found.start else data.partition(b"\n")[2]
         texts: dict[str, list[str]] = {"ImageID": [], "LabelName": []}
-        if body.strip():
-            table = pa_csv.read_csv(pa.BufferReader(body), read, parse, convert)
-            for name, column in columns.items():
-                texts[name] = list(_texts(table[column].unique().to_pylist()))
+        cells = read_columns(body, header.cells, [header.at[name] for name in names]).cells
+        for name, column in zip(names, cells, strict=True):
+            texts[name] = list(_texts(column.unique().to_pylist()))
         with_mark = data if found.start or len(data) == found.end else BOM + data
         yield with_mark, texts["ImageID"], texts["LabelName"]
 

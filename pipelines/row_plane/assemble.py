@@ -32,7 +32,7 @@ from pipelines.row_plane.row_elements import row_elements
 from pipelines.row_plane.shard import AssembledShard, AssembleJob, read_report, write_assembled
 from pipelines.row_plane.view import open_rows, refuse_inputs_as_output
 from pipelines.row_plane.view_writer import HEAD_NAME, LABELS_NAME, REJECTS_NAME, check_counts, claim
-from pipelines.running import holds_groups_in_memory, importable_by_workers, trouble_told
+from pipelines.running import holds_groups_in_memory, trouble_told
 from pipelines.spool import SPOOL_FOLDER
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
 from schemas.errors import ConfigError, OutputError
@@ -122,7 +122,7 @@ def assemble(job: AssembleJob, *, beam_args: Sequence[str] = (), workers: int = 
             storage.make_folder(storage.join(job.out, WORK_FOLDER))
         except OSError as error:
             raise OutputError(f"cannot write to {job.out!r}: {error.strerror or error}") from error
-        with importable_by_workers(), pipeline:
+        with pipeline:
             build(pipeline, job, spooled=holds_groups_in_memory(pipeline))
         return _finish(job)
 

@@ -15,6 +15,7 @@ from hashlib import blake2b, sha256
 import numpy as np
 import pyarrow as pa
 
+from pipelines.assembling import list_output
 from pipelines.files import storage
 from pipelines.row_plane.view import Rows, open_rows
 from pipelines.row_plane.view_writer import LABELS_NAME, ViewPlan, ViewWriter, finished
@@ -196,10 +197,7 @@ def split(
 
 
 def _check_out(out: str, names: Sequence[str], force: bool) -> None:
-    try:
-        folders, files = storage.list_folder(out)
-    except OSError as error:
-        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
+    folders, files = list_output(out)
     strange = sorted({*folders, *files} - {*names, *OWN_NAMES})
     if strange and not force:
         raise OutputError(

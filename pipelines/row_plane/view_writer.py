@@ -121,13 +121,10 @@ def claim(out: str, *, force: bool, owned: Sequence[str] = ()) -> list[str]:
     Raises:
         OutputError: if OUT holds files that are no dataset's, or can be no folder.
     """
-    try:
-        folders, names = storage.list_folder(out)
-    except OSError as error:
-        raise OutputError(f"{out!r} can be no output folder: {error.strerror or error}") from error
-    if force:
-        from pipelines.assembling import clear
+    from pipelines.assembling import clear, list_output
 
+    folders, names = list_output(out)
+    if force:
         clear(out)
         for name in (*folders, *names):
             if name in owned:

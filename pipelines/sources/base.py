@@ -126,6 +126,11 @@ class DatasetSource(ABC):
         """The folder that masks and segmentation maps are relative to."""
         return self.image_root
 
+    @property
+    def stated_corners(self) -> tuple[float, float]:
+        """What the files' numbers are more than those of rows: of the low sides, and of the high sides of boxes."""
+        return 0, 0
+
     @abstractmethod
     def options(self) -> dict[str, str]:
         """The options that decide the contents, for the manifest."""

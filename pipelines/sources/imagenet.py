@@ -30,7 +30,7 @@ from pipelines.imagenet.reading import rows_of, statements_of
 from pipelines.imagenet.truth import Said, by_stem, is_by_order, read_truth, states_boxes
 from pipelines.rows import ImageRow, Rejected, Row, Statements, encode_row
 from pipelines.sources.base import DatasetClass, DatasetSource, Survey
-from pipelines.voc.corners import CORNERS
+from pipelines.voc.corners import CORNERS, STATED
 from schemas.errors import ConfigError, InputError
 from schemas.manifest import SourceFile
 
@@ -117,6 +117,10 @@ class Source(DatasetSource):
     @property
     def image_root(self) -> str:
         return layouts.root_of(self.images)
+
+    @property
+    def stated_corners(self) -> tuple[float, float]:
+        return STATED[self.corners]
 
     def options(self) -> dict[str, str]:
         return {
@@ -249,7 +253,7 @@ class Source(DatasetSource):
         stems: list[str] = []
         if found and is_by_order(self.ground_truth):
             stems = [file.stem for file in self._files(piece) if not file.reason]
-        return by_stem(iter(found), stems, self.ground_truth), [row for row in found if isinstance(row, Rejected)]
+        return by_stem(found, stems, self.ground_truth)
 
     def _wnids(self) -> frozenset[str]:
         if not self.wnids:

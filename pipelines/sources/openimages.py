@@ -129,9 +129,7 @@ class Source(DatasetSource):
     def survey(self) -> Survey:
         """Classes, digests, and the number of images; each CSV file is read once."""
         headers = {path: read_header(path, kind) for kind, path in self._files()}
-        described: dict[str, str] = {}
-        for path in self.class_descriptions:
-            described = {**classes.read_descriptions(path), **described}
+        described, again = classes.read_descriptions(self.class_descriptions)
         hierarchy = classes.read_hierarchy(self.hierarchy) if self.hierarchy else None
         scan, listed = Scan(), Scan()
         for kind, path in self._files():
@@ -143,7 +141,7 @@ class Source(DatasetSource):
         files = [*scan.files, *listed.files]
         files += [_digest(path) for path in (*self.class_descriptions, *((self.hierarchy,) if self.hierarchy else ()))]
         named, there = scan.distinct_images(), found.distinct_images()
-        notes = [f"{there} files found"]
+        notes = [f"{there} files found", *again]
         if self.only_found:
             images = there
         elif self.image_list:
@@ -184,7 +182,7 @@ class Source(DatasetSource):
         found = [
             f"{number} {part.text()}"
             for number, (kind, path) in enumerate(self._files())
-            for part in ranges(path, f"{kind} file")
+            for part in ranges(path, f"{kind} file", is_cut=read_header(path, kind).is_record)
         ]
         return [*found, *(f"{kind} {place}" for kind, place in self._places())]
 

@@ -28,7 +28,7 @@ from pipelines.rows import ImageRow, Rejected, Row, rejected_annotations
 from pipelines.sources.base import DatasetClass, DatasetSource, Survey
 from pipelines.voc.annotation import parse_annotation
 from pipelines.voc.class_lists import class_lists, read_class_list
-from pipelines.voc.corners import CORNERS
+from pipelines.voc.corners import CORNERS, STATED
 from pipelines.voc.files import NO_ANNOTATION, files_below, read_files
 from pipelines.voc.lists import Known, Listed, read_list
 from pipelines.voc.pictures import BY, Pictures
@@ -145,6 +145,10 @@ class Source(DatasetSource):
     @property
     def asset_root(self) -> str:
         return self.devkit or self.images
+
+    @property
+    def stated_corners(self) -> tuple[float, float]:
+        return STATED[self.corners]
 
     def options(self) -> dict[str, str]:
         return {

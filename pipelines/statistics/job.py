@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -290,28 +291,26 @@ def count(
         ConfigError: for flags that Beam does not know, and for those that its runner misses.
         FormatError: a table is missing or damaged.
     """
-    from pipelines.running import holds_groups_in_memory, importable_by_workers
+    from pipelines.running import holds_groups_in_memory, trouble_told
 
     pipeline = make_pipeline(beam_args, workers=workers)
     with ExitStack() as stack:
-        if work:
+        if work:  # another count may use the folder too
+            work = storage.join(work, f"stats-{uuid.uuid4().hex}")
             storage.make_folder(work)
+            stack.callback(storage.remove, work)
         else:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
         aside = ""
         if holds_groups_in_memory(pipeline):
             aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="wordtree-stats-"))
         task = make_task(datasets, work, aside=aside)
-        stack.enter_context(importable_by_workers())
         try:
-            with pipeline:
+            with trouble_told(work, resumes=False), pipeline:
                 build(pipeline, task)
         except Exception as error:
             told = _TOLD.search(str(error))
             if told is None:
                 raise
             raise FormatError(told[1]) from error
-        result = storage.join(work, RESULT_NAME)
-        statistics = decode(storage.read_bytes(result))
-        storage.remove(result)
-    return statistics
+        return decode(storage.read_bytes(storage.join(work, RESULT_NAME)))

@@ -15,6 +15,7 @@ from pipelines.rows import BoxRow, ImageRow, Rejected
 from pipelines.voc.corners import CORNERS, Sides, continuous
 from pipelines.voc.markup import Element, as_json, parse_xml
 from schemas.errors import RecordError
+from schemas.numbers import parse_number
 
 FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True, "": None, "unspecified": None}
 FLAG_NAMES = ("difficult", "truncated", "occluded")
@@ -145,7 +146,7 @@ def _named_box(item: Element, corners: str, what: str) -> tuple[str, Sides]:
         raise RecordError("box:malformed", f"{what} {label!r} has no <bndbox>")
     texts = {side: found.findtext(side) for side in SIDES}
     try:
-        numbers = {side: float(text or "") for side, text in texts.items()}  # 2011_003353 has 45.70000076293945
+        numbers = {side: parse_number(text or "") for side, text in texts.items()}  # 2011_003353: 45.70000076293945
     except ValueError:
         raise RecordError("box:malformed", f"{what} {label!r} has <bndbox> {texts}; expected four numbers") from None
     return label, continuous(corners, **numbers)
@@ -160,7 +161,7 @@ def _flag(text: str | None) -> tuple[bool | None, bool]:
 def _size(text: str | None) -> int:
     """Pixels as the file states them; 0 for what cannot be a size."""
     try:
-        pixels = float(text or 0)
+        pixels = parse_number(text or "0")
     except ValueError:
         return 0
     return int(pixels) if 0 < pixels < LARGEST else 0

@@ -11,6 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CORNERS = ("1-inclusive", "0-inclusive", "0-continuous")
+STATED = {
+    "1-inclusive": (1, 0),
+    "0-inclusive": (0, -1),
+    "0-continuous": (0, 0),
+}  # less continuous, of low and high sides
 
 
 class Sides(NamedTuple):
@@ -29,8 +34,5 @@ def continuous(corners: str, *, xmin: float, ymin: float, xmax: float, ymax: flo
         >>> continuous("1-inclusive", xmin=1, ymin=2, xmax=8, ymax=6)
         Sides(ymin=1, xmin=0, ymax=6, xmax=8)
     """
-    if corners == "1-inclusive":
-        return Sides(ymin - 1, xmin - 1, ymax, xmax)
-    if corners == "0-inclusive":
-        return Sides(ymin, xmin, ymax + 1, xmax + 1)
-    return Sides(ymin, xmin, ymax, xmax)
+    low, high = STATED[corners]
+    return Sides(ymin - low, xmin - low, ymax - high, xmax - high)

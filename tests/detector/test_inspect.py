@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,3 +184,50 @@ def test_a_sheet_of_every_kind_of_record_is_drawn(make_dataset, tmp_path):
     sheet, shown = dataset_sheet(open_dataset(str(path)), count=9)
     assert shown == 5
     assert sheet.getpixel((218, 128)) != (0, 128, 128)  # the outline and tint of the first picture
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "1", "I;16", "CMYK"])
+def test_a_huge_picture_is_shrunk_before_anything_is_made_of_it(mode, monkeypatch):
+    monkeypatch.setattr(inspect, "MOST_SIDE", 32)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)  # between one and two times as many: Pillow warns
+    shades = np.zeros((150, 200), np.uint16)
+    shades[:, 100:] = 65535
+    grey = Image.fromarray(shades) if mode == "I;16" else Image.fromarray((shades // 257).astype(np.uint8))
+    buffer = BytesIO()
+    (grey if mode == "I;16" else grey.convert(mode)).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
+    record = ImageRecord(
+        image_id="a",
+        source="test",
+        uri="a.png",
+        filename="a.png",
+        has_boxes=True,
+        format="png",
+        height=150,
+        width=200,
+        encoded=buffer.getvalue(),
+    )
+    found = inspect.decoded(record)
+    assert (found.mode, found.height, found.width in (33, 34)) == ("RGB", 25, True)
+    assert (found.getpixel((5, 5)), found.getpixel((30, 20))) == ((0, 0, 0), (255, 255, 255))
+
+
+def test_the_mask_of_a_shrunk_picture_is_shrunk_with_it():
+    half = BoxAnnotation(
+        box=Box(0, 0, 1, 0.5), label="a", class_id=1, segmentation="[[0, 0, 100, 0, 100, 150, 0, 150]]"
+    )
+    found = inspect.mask_of(half, 15, 20, (150, 200))
+    assert found is not None
+    assert (found[:, :10] == 1).all()
+    assert (found[:, 10:] == 0).all()
+
+
+def test_a_sheet_is_written_whole_or_not_at_all(dogs, tmp_path, monkeypatch):
+    from wordtree.command import main
+
+    def no_room(path, data):
+        Path(path).touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    assert main(["inspect", str(dogs.path), "--out", str(tmp_path / "sheet.png")]) == 2
+    assert not list(tmp_path.glob("*sheet*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -231,6 +232,18 @@ def test_missing_run_and_unwritable_target_are_one_line_errors(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write the report"):
         write_report(run, tmp_path / "file" / "report.html")
+
+
+def test_a_full_disk_leaves_no_part_of_a_report(run, tmp_path, monkeypatch):
+    def no_room(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(OutputError, match=r"report.html: cannot write it \(No space left on device\)"):
+        write_report(run, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == [run]
 
 
 def test_missing_pictures_leave_the_words(run, pictures, tmp_path):

@@ -18,6 +18,7 @@ from pipelines.cli import add_convert
 from schemas.record import ImageRecord
 from schemas.tfexample import decode_record
 from schemas.tfrecord import read_records
+from wordtree.command import held
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -127,7 +128,8 @@ def run_words(*words: object) -> int:
     cut = texts.index("--") if "--" in texts else len(texts)
     args = parser.parse_args(["convert", *texts[:cut]])
     args.beam_args = texts[cut + 1 :]
-    return args.run(args)
+    with held(args):
+        return args.run(args)
 
 
 @pytest.fixture

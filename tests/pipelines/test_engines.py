@@ -21,6 +21,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
+from pipelines.engines import leash
 from pipelines.engines.programs import described, find_flink_jar, find_java, find_prism
 from schemas.errors import ConfigError
 
@@ -103,17 +104,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 class Command:
-    """`wordtree convert` in a process of its own."""
+    """`wordtree convert` in a process of its own, in a folder whose files are called like modules of Python's."""
 
     def __init__(self, source: list[str], out: Path, words: list[str], **environment: str) -> None:
         self.out = out
+        for name in ("queue.py", "random.py", "logging.py"):
+            (out.parent / name).write_text("raise SystemExit('the file of a user was run')")
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-m", "wordtree", "convert", "coco", str(out), *source, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            cwd=ROOT,
+            cwd=out.parent,
         )
 
     def done(self, code: int = 0) -> str:
@@ -135,6 +138,15 @@ class Command:
             assert self.process.poll() is None, f"it ended before it could be killed\n{self.process.communicate()[0]}"
             assert time.monotonic() < end, "it wrote nothing"
             time.sleep(0.001)
+
+    def first_worker(self) -> int:
+        """A worker that has just been started, and is connected with nobody yet."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            assert self.process.poll() is None, f"it ended before a worker began\n{self.process.communicate()[0]}"
+            for worker in children(self.process.pid, "pipelines.worker"):
+                return worker
+        raise AssertionError("no worker was started")
 
     def worker_inside_a_shard(self) -> int:
         """A worker that has a shard open, half written; it is stopped there."""
@@ -243,6 +255,46 @@ def test_the_job_server_is_of_the_beam_that_is_installed(flink: str) -> None:
     assert found.beam == beam.__version__
 
 
+LOST = (
+    "wordtree convert: a worker process ({}) was killed by signal 9, as a system does that runs out of memory. Run the "
+)
+
+
+@pytest.mark.parametrize("moment", ["before it is connected", "inside a shard"])
+@pytest.mark.parametrize("engine", ["FnApiRunner", "PrismRunner"])
+def test_a_worker_that_is_killed_ends_the_run_in_one_line_and_any_engine_resumes(
+    request: pytest.FixtureRequest,
+    source: list[str],
+    tmp_path: Path,
+    same: Callable[[Path], None],
+    engine: str,
+    moment: str,
+) -> None:
+    words = ["--workers", "2"]
+    if engine == "PrismRunner":
+        words = [*PRISM, f"--prism_location={request.getfixturevalue('prism')}"]
+    command = Command(source, tmp_path / "out", words)
+    worker = command.worker_inside_a_shard() if moment == "inside a shard" else command.first_worker()
+    others = [found for found in command.written_by_workers() if found != worker]
+    os.kill(worker, signal.SIGKILL)
+    told = [line for line in command.done(2).splitlines() if line.startswith("wordtree") or "rror" in line]
+    assert [line[: len(LOST.format(worker))] for line in told] == [LOST.format(worker)]
+    assert gone(others)
+    assert not (command.out / "manifest.json").exists()
+    if moment == "inside a shard":
+        Command(source, command.out, []).done()
+        same(command.out)
+
+
+def test_a_flink_worker_that_is_killed_before_it_is_connected_is_replaced(
+    flink: str, source: list[str], tmp_path: Path, same: Callable[[Path], None]
+) -> None:
+    command = Command(source, tmp_path / "out", FLINK)
+    os.kill(command.first_worker(), signal.SIGKILL)
+    command.done()
+    same(command.out)
+
+
 def test_a_flink_worker_that_is_killed_costs_a_retry(
     flink: str, source: list[str], tmp_path: Path, same: Callable[[Path], None]
 ) -> None:
@@ -266,14 +318,14 @@ def test_a_flink_that_is_killed_is_one_line_and_any_engine_resumes(
 ) -> None:
     command = Command(source, tmp_path / "out", FLINK)
     command.until_some_shards_are_written()
-    (leash,) = children(command.process.pid, "pipelines.engines.leash")
-    (server,) = (process for process in children(leash, flink))
+    (held,) = children(command.process.pid, leash.__file__)
+    (server,) = (process for process in children(held, flink))
     workers = list(command.written_by_workers())
     os.kill(server, signal.SIGKILL)
     printed = command.done(2)
     assert "wordtree convert: Flink ended before the job did; run the same command again to resume" in printed
     assert "Traceback" not in printed
-    assert gone([leash, *workers])
+    assert gone([held, *workers])
     assert not (command.out / "manifest.json").exists()
     Command(source, command.out, []).done()
     same(command.out)
@@ -284,8 +336,8 @@ def test_a_conversion_that_is_killed_takes_flink_and_workers_with_it(
 ) -> None:
     command = Command(source, tmp_path / "out", FLINK)
     command.until_some_shards_are_written()
-    (leash,) = children(command.process.pid, "pipelines.engines.leash")
-    processes = [leash, *children(leash, flink), *command.written_by_workers()]
+    (held,) = children(command.process.pid, leash.__file__)
+    processes = [held, *children(held, flink), *command.written_by_workers()]
     assert len(processes) == 4
     command.process.kill()
     command.process.communicate()

@@ -173,3 +173,19 @@ def test_real_tiny_imagenet_equals_its_lists(shared: Callable[..., Path]) -> Non
     assert {image_id: corners(row) for image_id, row in val.items()} == {
         name[:-5]: [(wnid, *map(float, numbers))] for name, wnid, *numbers in rows
     }
+
+
+def test_rejects_quote_the_corners_of_tiny_imagenet_s_lists(
+    tmp_path: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "train" / DOG
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / f"{DOG}_0.JPEG").write_bytes(jpeg())
+    lines = [f"{DOG}_0.JPEG\t{corners}" for corners in ("0\t0\t3\t4", "20\t1\t200\t4", "0\t0\t1_0\t4")]
+    (folder / f"{DOG}_boxes.txt").write_text("\n".join(lines) + "\n")
+    done = convert("imagenet", "--images", tmp_path / "train", "--boxes", tmp_path / "train", "--labels", "none")
+    told = {reject["where"]: (reject["reason"], reject["found"]) for reject in done.rejects}
+    outside = told[f"{DOG}_boxes.txt:2"]
+    assert (outside[0], outside[1][:27]) == ("box:outside", "(x 20 to 200, y 1 to 4) in ")
+    assert told[f"{DOG}_boxes.txt:3"][0] == "box:malformed"
+    assert [len(record.boxes) for record in done.records.values()] == [1]

@@ -164,3 +164,23 @@ def test_lines_are_read_in_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(lines_of(str(tmp_path / "a.txt"), "list")) == lines
     with pytest.raises(InputError, match=r"list .*none\.txt' does not exist"):
         list(lines_of(str(tmp_path / "none.txt"), "list"))
+
+
+def test_an_image_that_a_ground_truth_names_again_is_a_reject(val: Path) -> None:
+    lines = [f"{stem}.JPEG {TRUE[stem]}" for stem in STEMS]
+    (val / "truth").write_text("\n".join([*lines, f"{STEMS[0]}.JPEG {FISH}"]) + "\n")
+    rows = all_rows(source_of("--images", val / "val", "--ground-truth", val / "truth"))
+    found = {row.image_id: [label.class_key for label in row.labels] for row in rows if isinstance(row, ImageRow)}
+    assert found == {stem: [TRUE[stem]] for stem in STEMS}
+    (reject,) = (row for row in rows if isinstance(row, Rejected))
+    where = f"truth:{len(STEMS) + 1}"
+    assert (reject.reason, reject.image_id, reject.where) == ("label:duplicate", STEMS[0], where)
+    assert reject.found == f"{STEMS[0]} a second time; truth:1 was taken"
+
+
+def test_an_id_with_two_wnids_is_refused(val: Path) -> None:
+    (val / "truth").write_text(TRUTHS["ids"])
+    (val / "synsets.txt").write_text(f"1 {DOG}\n2 {CAT}\n3 {FISH}\n01 {CAT}\n")
+    source = source_of("--images", val / "val", "--ground-truth", val / "truth", "--synsets", val / "synsets.txt")
+    with pytest.raises(FormatError, match=r"line 4: id 01 stands there a second time, with another wnid"):
+        source.survey()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.label_rows import tables
 from pipelines.rows import ImageRow, sort_key
 from pipelines.sources.base import Packing
 from tests.pipelines.label_row_tables import expected, random_rows, read, source, write_parquet, write_text
+from wordtree.csv_lines import is_record
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -37,7 +39,7 @@ def test_pieces_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tables, "GROUPS_A_PIECE", 120)
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 37)
     whole = tables.ranges
-    monkeypatch.setattr(tables, "ranges", lambda path, what: whole(path, what, 1000))
+    monkeypatch.setattr(tables, "ranges", partial(whole, length=1000))
     for path, unit, first, least in ((parquet, "row", 1, 8), (text, "line", 2, 10)):
         found = source("--rows", path)
         assert len(found.pieces()) >= least
@@ -139,7 +141,7 @@ def test_stretches_of_a_text_cut_no_record(length: int, tmp_path: Path) -> None:
     lines = ["head,of,it", *(",".join(draw.choice(cells) for _ in range(3)) for _ in range(200))]
     path = tmp_path / "text.csv"
     path.write_bytes("\n".join(lines).encode())
-    found = csv_ranges.ranges(str(path), "text", length)
+    found = csv_ranges.ranges(str(path), "text", length, is_cut=lambda line: is_record(line, 3))
     assert b"".join(csv_ranges.read_range(str(path), part) for part in found) == path.read_bytes()
     records = []
     for part in found:

@@ -291,3 +291,18 @@ def test_lines_that_end_in_cr_alone_are_told(oi: Maker) -> None:
     oi.file("--image-labels", "").write_bytes(f"{LABELS}\r{A},verification,{DOG},1\r".encode())
     with pytest.raises(FormatError, match=r"image-labels.csv line 1: .*CR alone"):
         oi.source().survey()
+
+
+@pytest.mark.parametrize("text", ["0.1_5", "٠.٥", "0x1", "0,5", ""])
+def test_what_only_python_reads_as_a_number_is_a_reject(oi: Maker, text: str) -> None:
+    quoted = f'"{text}"'
+    oi.file("--boxes", f"{HEADS[8]}\n{A},xclick,{DOG},1,{quoted},0.9,0,1\n{A},xclick,{DOG},{quoted},0.1,0.9,0,1\n")
+    oi.file("--image-labels", f"{LABELS}\n{A},machine,{DOG},{quoted}\n")
+    images, rejected, _ = oi.rows()
+    assert images[A].boxes == images[A].labels == ()
+    assert told(rejected) == [
+        ("box:bad_number", "boxes.csv line 2"),
+        ("box:bad_number", "boxes.csv line 3"),
+        ("label:bad_number", "image-labels.csv line 2"),
+    ]
+    assert all(repr(text) in row.found for row in rejected)

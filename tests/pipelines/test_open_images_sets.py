@@ -6,6 +6,7 @@ import csv
 import json
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ def test_pieces_change_nothing_and_lines_stay_right(oi: Maker, monkeypatch: pyte
     oi.file("--image-list", f"ImageID,Title,Rotation\n{names}")
     whole = oi.rows()
     ranges = csv_ranges.ranges
-    monkeypatch.setattr("pipelines.sources.openimages.ranges", lambda path, what: ranges(path, what, 300))
-    monkeypatch.setattr(csv_ranges, "_CHUNK", 64)
+    monkeypatch.setattr("pipelines.sources.openimages.ranges", partial(ranges, length=300))
     assert len(oi.source().pieces()) > 30
     assert oi.rows() == whole
     lines = {box.where: box.ymax for row in whole[0].values() for box in row.boxes}
@@ -288,3 +288,34 @@ def test_spreading_agrees_with_the_expanded_files(shared: Any, tmp_path: Path) -
     ]
     assert set(found) == {(i, label, *map(float, corners), group == "1") for i, label, *corners, group in expected}
     assert len(set(found)) > 2 * 202
+
+
+def test_classes_that_are_described_twice_are_told(oi: Maker) -> None:
+    oi.file("--boxes", f"{HEADS[7]}\n{A},{DOG},0,1,0,1,0\n")
+    described = f'{DOG},Dog\n{CAT},"Cat, tame"\n{DOG},Dog\n{CAT},Tiger\n'
+    oi.file("--class-descriptions", described, "first.csv")
+    oi.words.append(str(oi.file("", f"{DOG},Dog\n{CAT},Lion\n", "second.csv")))
+    survey = oi.source().survey()
+    assert survey.notes[1:] == (
+        f"first.csv line 3: {DOG} is described again",
+        f"first.csv line 4: {CAT} is described again, as 'Tiger'; 'Cat, tame' stays",
+        f"second.csv line 2: {CAT} is described again, as 'Lion'; 'Cat, tame' stays",
+    )
+    assert json.loads(survey.head)["classes"][1] == {"LabelName": CAT, "DisplayName": "Cat, tame"}
+
+
+@pytest.mark.parametrize("at", range(0, 60, 7))
+def test_a_quote_in_class_descriptions_is_read_or_refused_with_its_line(oi: Maker, at: int) -> None:
+    lines = [f"/m/0{number},Name {number}" for number in range(6)]
+    text = "\n".join(lines) + "\n"
+    oi.file("--boxes", f"{HEADS[7]}\n{A},{DOG},0,1,0,1,0\n")
+    oi.file("--class-descriptions", text[:at] + '"' + text[at:])
+    refused, head = "", b""
+    try:
+        head = oi.source().survey().head
+    except FormatError as error:
+        refused = str(error)
+    if refused:
+        assert f"line {text[:at].count(chr(10)) + 1}: " in refused
+    else:
+        assert len(json.loads(head)["classes"]) == len(lines)

@@ -15,6 +15,7 @@ from pipelines.cli_rows import add_assemble, add_relabel, add_split
 from schemas.errors import ConfigError
 from tests.pipelines.duplicate_pictures import copies, encoded, scene
 from tests.pipelines.row_plane_datasets import raw_records, rich_records, rows, write_dataset
+from wordtree.command import held
 
 
 def run(*words: object) -> int:
@@ -26,7 +27,8 @@ def run(*words: object) -> int:
     cut = texts.index("--") if "--" in texts else len(texts)
     args = parser.parse_args(texts[:cut])
     args.beam_args = texts[cut + 1 :]
-    return args.run(args)
+    with held(args):
+        return args.run(args)
 
 
 @pytest.fixture

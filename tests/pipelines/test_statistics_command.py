@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -57,6 +58,21 @@ def test_a_page_is_written_once_and_not_over_another(dataset, tmp_path, capsys):
     assert run(dataset, "--out", page, "--no-pictures", "--force") == 0
     assert page.read_text() != text
     assert [path.name for path in page.parent.iterdir()] == ["card.html"]
+
+
+@pytest.mark.parametrize("other", ["a title", "another dataset", "no card"])
+def test_another_page_is_refused_before_the_counting(dataset, tmp_path, monkeypatch, other):
+    page = tmp_path / "card.html"
+    assert run(dataset, "--out", page) == 0
+    monkeypatch.setattr("pipelines.statistics.job.count", lambda *_, **__: pytest.fail("it counted"))
+    words = [dataset, "--out", page, *(["--title", "x"] if other == "a title" else [])]
+    if other == "another dataset":
+        manifest = Path(dataset) / "manifest.json"
+        manifest.write_text(manifest.read_text() + " ")
+    if other == "no card":
+        page.write_text("my own notes")
+    with pytest.raises(OutputError, match="exists with another content"):
+        run(*words)
 
 
 @pytest.mark.parametrize(

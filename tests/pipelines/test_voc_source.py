@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,3 +281,40 @@ def test_an_object_of_another_kind_costs_itself_alone(case: str) -> None:
 def test_xml_of_cvat_for_images_is_told_what_to_do() -> None:
     with pytest.raises(RecordError, match=r"root is <annotations>; expected <annotation>; is it of CVAT for images\?"):
         parse_annotation(b"<annotations><image id='0' name='a.jpg'/></annotations>", "annotations")
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "0x3", "3,5", ""])
+def test_what_only_python_reads_as_a_number_is_none(text: str) -> None:
+    row, rejected = parse_annotation(xml(DOG, DOG.replace("<xmin>1<", f"<xmin>{text}<")), "a")
+    assert len(row.boxes) == 1
+    assert [(r.reason, r.where) for r in rejected] == [("box:malformed", "a.xml object 2")]
+    assert repr(text) in rejected[0].found
+
+
+@pytest.mark.parametrize("corners", ["1-inclusive", "0-inclusive", "0-continuous"])
+def test_rejects_and_repairs_quote_the_corners_of_the_file(
+    folders: Path, convert: Callable[..., Any], corners: str
+) -> None:
+    outside = DOG.replace("<xmin>1<", "<xmin>9<").replace("<xmax>8<", "<xmax>12<")
+    past = DOG.replace("<xmin>1<", "<xmin>3<").replace("<xmax>8<", "<xmax>9<")
+    (folders / "xml" / "a.xml").write_bytes(xml(outside, past))
+    words = ["--annotations", folders / "xml", "--images", folders / "images", "--corners", corners]
+    done = convert("voc", *words, "--labels", "none")
+    (reject,) = done.rejects
+    assert reject["found"].startswith("(x 9 to 12, y 2 to 6) in ")
+    repairs = [json.loads(line) for line in (done.out / "repairs.jsonl").read_text().splitlines()]
+    assert [row["found"][:20] for row in repairs if row["image_id"] == "a"] == ["x 3 to 9, y 2 to 6 i"]
+
+
+def test_a_line_that_stands_twice_in_a_list_is_a_reject(folders: Path, convert: Callable[..., Any]) -> None:
+    kit = folders / "kit"
+    (kit / "ImageSets" / "Main").mkdir(parents=True)
+    (kit / "Annotations").symlink_to(folders / "xml")
+    (kit / "JPEGImages").symlink_to(folders / "images")
+    (kit / "ImageSets" / "Main" / "trainval.txt").write_text("a\nb\n\na \n")
+    done = convert("voc", "--devkit", kit, "--labels", "none")
+    assert set(done.records) == {"a", "b"}
+    (reject,) = done.rejects
+    assert (reject["reason"], reject["where"], reject["record"]) == ("image:duplicate_id", "trainval.txt:4", "a")
+    assert reject["found"] == "the line 'a' names 'a' a second time"
+    assert (done.counts["images_in"], done.counts["images_written"], done.counts["images_rejected"]) == (3, 2, 1)
