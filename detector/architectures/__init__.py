@@ -1,16 +1,18 @@
-"""Meta-architectures, one a file: `build(experiment, tree) -> Detector`, found by module name."""
+"""Meta-architectures, one a file: `build(experiment, tree) -> Localizer | Classifier`, found by module name."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any
 
+from detector.api import Detector
+from detector.config import Experiment
 from schemas.errors import ConfigError
+from wordtree.tree import WordTree
 
 
-def build_detector(experiment: Any, tree: Any) -> Any:
-    """The `Detector` that `experiment.model.architecture` names.
+def build_detector(experiment: Experiment, tree: WordTree) -> Detector:
+    """What `experiment.model.architecture` names.
 
     Raises:
         ConfigError: if there is no such architecture.
