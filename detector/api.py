@@ -100,7 +100,16 @@ class Finder(Protocol):
 
 
 @runtime_checkable
-class Localizer(Learner, Finder, Protocol):
+class Predictor(Protocol):
+    """What tells objectness and classes of its boxes apart; a file that was exported may not."""
+
+    def predict(self, images: Any, *, training: bool, content: Any = None) -> Any:
+        """What every slot says: its boxes, objectness and classes (`detector.region.slots.Predictions`)."""
+        ...
+
+
+@runtime_checkable
+class Localizer(Learner, Finder, Predictor, Protocol):
     """An architecture that finds boxes.
 
     Attributes:
@@ -115,10 +124,6 @@ class Localizer(Learner, Finder, Protocol):
         Raises:
             ConfigError: where there is one stage.
         """
-        ...
-
-    def predict(self, images: Any, *, training: bool, content: Any = None) -> Any:
-        """What every slot says: its boxes, objectness and classes (`detector.region.slots.Predictions`)."""
         ...
 
     def stages(self) -> dict[str, Callable[[Any], Any]]:

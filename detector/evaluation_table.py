@@ -41,7 +41,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     }
     counts = {name: number for name, number in result.get("left_out", {}).items() if number}
     return lines + [
-        f"{number} detection{'s' * (number != 1)} {words[name]} {'is' if number == 1 else 'are'} left out"
+        f"1 detection {words[name]} is left out" if number == 1 else f"{number} detections {words[name]} are left out"
         for name, number in counts.items()
     ]
 

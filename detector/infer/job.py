@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.api import Classifier
+from detector.api import Classifier, Localizer
 from detector.config import DecodeConfig
 from detector.infer.films import require_films
 from detector.infer.outputs import Writer
@@ -58,7 +58,7 @@ def detect(
             PyAV.
     """
     classifier = isinstance(run.detector, Classifier)
-    count = 0 if isinstance(run.detector, Classifier) else run.detector.proposals
+    count = run.detector.proposals if isinstance(run.detector, Localizer) else 0
     if classifier and "coco" in formats:
         raise ConfigError(
             f"--format coco: {run.path} is a classifier of whole images and finds no boxes; expected json"

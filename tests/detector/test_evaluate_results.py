@@ -102,7 +102,7 @@ def test_detections_that_the_dataset_cannot_know_are_counted_and_told(fine_set, 
     assert found["left_out"] == {"not_looked_for": 0, "unknown_images": 2, "unknown_classes": 1}
     assert notes(found) == [
         "2 detections on images that the dataset does not have are left out",
-        "1 detections of classes that the dataset does not have are left out",
+        "1 detection of classes that the dataset does not have is left out",
     ]
     assert main(["evaluate", str(fine_set), "--detections", str(tmp_path / "r.json"), "--metrics", "coco"]) == 0
 
@@ -320,7 +320,7 @@ def test_whole_images_are_scored_over_the_classes_of_the_dataset(label_set, tree
     run = SimpleNamespace(
         path="run",
         tree=tree,
-        detector=Classifier(records, probs),
+        classifier=Classifier(records, probs),
         checkpoint=SimpleNamespace(step=3),
         experiment=SimpleNamespace(model=ModelConfig(input_size=32)),
         training_boxes={},
@@ -343,7 +343,7 @@ def test_a_class_counts_as_boxed_for_classifiers_as_for_detectors(make_dataset, 
     run = SimpleNamespace(
         path="run",
         tree=tree,
-        detector=SimpleNamespace(classify=lambda images: tf.zeros([tf.shape(images)[0], 4]) + 0.25),
+        classifier=SimpleNamespace(classify=lambda images: tf.zeros([tf.shape(images)[0], 4]) + 0.25),
         checkpoint=SimpleNamespace(step=3),
         experiment=SimpleNamespace(model=ModelConfig(input_size=32)),
         training_boxes={"n00000003": 2},  # discs, which are figures
@@ -359,7 +359,7 @@ def test_images_without_a_present_label_have_no_classes(make_dataset, label_set,
     path = make_dataset(tmp_path / "bare", [record], dataset.manifest.classes, has_boxes=False)
     run = SimpleNamespace(
         tree=tree,
-        detector=SimpleNamespace(classify=lambda images: tf.zeros([tf.shape(images)[0], 4]) + 0.25),
+        classifier=SimpleNamespace(classify=lambda images: tf.zeros([tf.shape(images)[0], 4]) + 0.25),
         experiment=SimpleNamespace(model=ModelConfig(input_size=32)),
     )
     with pytest.raises(InputError, match="no image has a present label"):
