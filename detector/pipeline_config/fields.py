@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from detector.config import LONGEST_WORD, shortened
+from detector.given_text import LONGEST_WORD, shortened
 from detector.limits import RANGES
 from detector.pipeline_config.text_format import Field, Scalar
 from schemas.errors import FormatError

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from detector.config import TwoStageConfig, shortened
+from detector.architectures.faster_rcnn_config import TwoStageConfig
+from detector.given_text import shortened
 from detector.limits import LEAST_SHORTER_SIDE
 from detector.pipeline_config.fields import Fields
 from detector.pipeline_config.second_stage import read_second_stage

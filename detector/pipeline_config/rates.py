@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from detector.config import shortened
+from detector.given_text import shortened
 from detector.pipeline_config.fields import Fields, short_value
 
 KINDS = (
