@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
@@ -372,6 +372,11 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     two_stage: TwoStageConfig = field(default_factory=TwoStageConfig)
+
+    def but(self, name: str, **sections: dict[str, Any]) -> Self:
+        """The experiment under another name, with the fields of each section that differ."""
+        parts = {section: dataclasses.replace(getattr(self, section), **own) for section, own in sections.items()}
+        return dataclasses.replace(self, name=name, **parts)
 
     def to_json(self) -> str:
         """JSON text that `experiment_from_json` reads back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,8 @@ def toy(tmp_path):
 
 
 def test_a_field_of_a_users_own_architecture_is_declared_in_its_one_file(toy, tmp_path):
-    assert load_config(toy).toy.levels == 4
+    page: Any = load_config(toy)
+    assert page.toy.levels == 4
     page = load_config(toy, ["toy.levels=5", "toy.shares=1,.5"])
     (tmp_path / "run.json").write_text(page.to_json())
     (tmp_path / "my.json").write_text(
