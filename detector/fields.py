@@ -1,6 +1,6 @@
 """How a field of an experiment is declared, and how every value becomes one.
 
-    steps: Annotated[int, Meta(ge=1, le=COUNT, description="length of the run")] = 1000
+    steps: Annotated[int, about("length of the run", 1, COUNT)] = 1000
 
 The annotation is the only place that knows type, range and meaning. `converted` is the one way in: for the text of an
 override, for JSON and TOML, for a pipeline.config and for a Python page. Numbers keep their kind: 2.0 is a whole
@@ -27,6 +27,12 @@ COUNT = 10**12  # of steps or images: as many times the largest batch still fits
 Scale = Annotated[float, Meta(ge=0, le=1e6)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Steps = Annotated[int, Meta(ge=0, le=COUNT)]
+
+
+def about(meaning: str, least: float | None = None, most: float | None = None) -> Meta:
+    """What a field means, and of a number the range, ends included; as msgspec holds them."""
+    return Meta(description=meaning, ge=least, le=most)
+
 
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
-
-from detector.fields import Scale, Section, Share
+from detector.fields import Scale, Section, Share, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,93 +15,60 @@ class TwoStageConfig(Section):
 
     cut: Annotated[
         int,
-        Meta(
-            description=(
-                "stride of the published network at which its first stage ends: 8, 16 or 32. The first stage runs"
-                " at model.output_stride: where that is smaller the network is dilated."
-            )
+        about(
+            "stride of the published network at which its first stage ends: 8, 16 or 32. The first stage runs at "
+            "model.output_stride: where that is smaller the network is dilated"
         ),
     ] = 16
     second_stage: Annotated[
         Literal["rest", "dense"],
-        Meta(description='"rest": what the network has beyond the cut; "dense": two dense layers of head_width'),
+        about('"rest": what the network has beyond the cut; "dense": two dense layers of head_width'),
     ] = "rest"
-    head_width: Annotated[int, Meta(ge=8, le=65_536, description='of "dense"')] = 1024
+    head_width: Annotated[int, about('of "dense"', 8, 65_536)] = 1024
     tail_stride: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=2,
-            description='of "rest": 1 keeps its map at the size of the crops, 2 halves it as it was published',
-        ),
+        int, about('of "rest": 1 keeps its map at the size of the crops, 2 halves it as it was published', 1, 2)
     ] = 1
-    frozen_stride: Annotated[
-        int, Meta(ge=0, le=32, description="layers up to this stride are not trained; 0: all are")
-    ] = 0
-    frozen_norm: Annotated[
-        bool, Meta(description="batch normalisation keeps the statistics and the scale that it has")
-    ] = False
-    rpn_width: Annotated[
-        int, Meta(ge=8, le=65_536, description="channels of the 3x3 convolution before the proposals")
-    ] = 512
-    proposals: Annotated[
-        int, Meta(ge=1, le=10_000, description="boxes an image that go into the second stage, at most")
-    ] = 300
+    frozen_stride: Annotated[int, about("layers up to this stride are not trained; 0: all are", 0, 32)] = 0
+    frozen_norm: Annotated[bool, about("batch normalisation keeps the statistics and the scale that it has")] = False
+    rpn_width: Annotated[int, about("channels of the 3x3 convolution before the proposals", 8, 65_536)] = 512
+    proposals: Annotated[int, about("boxes an image that go into the second stage, at most", 1, 10_000)] = 300
     candidates: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="of the anchors' boxes, how many of the likeliest go into suppression"),
+        int, about("of the anchors' boxes, how many of the likeliest go into suppression", 1, 1_000_000)
     ] = 6000
-    proposal_iou: Annotated[Share, Meta(description="above this overlap two proposals are one")] = 0.7
+    proposal_iou: Annotated[Share, about("above this overlap two proposals are one")] = 0.7
     anchor_iou: Annotated[
         tuple[float, float],
-        Meta(
-            description=(
-                "an anchor below the first overlap with every truth is background, from the second on an object"
-            )
-        ),
+        about("an anchor below the first overlap with every truth is background, from the second on an object"),
     ] = (0.3, 0.7)
-    anchor_batch: Annotated[int, Meta(ge=1, le=1_000_000, description="anchors an image that are trained")] = 256
-    anchor_positives: Annotated[Share, Meta(description="at most this share of them are objects")] = 0.5
-    cross_boundary: Annotated[bool, Meta(description="anchors that reach beyond the picture are trained too")] = False
-    roi_batch: Annotated[
-        int, Meta(ge=1, le=10_000, description="the same for proposals in the second stage, with one threshold")
-    ] = 64
-    roi_positives: Annotated[
-        Share, Meta(description="the same for proposals in the second stage, with one threshold")
-    ] = 0.25
-    roi_iou: Annotated[Share, Meta(description="the same for proposals in the second stage, with one threshold")] = 0.5
-    add_truths: Annotated[bool, Meta(description="the truths stand among the proposals that are trained")] = True
-    crop: Annotated[
-        int, Meta(ge=1, le=128, description="cells of a side of a proposal's crop, before max-pooling by `pool`")
-    ] = 14
-    pool: Annotated[int, Meta(ge=1, le=2, description="1 or 2")] = 2
+    anchor_batch: Annotated[int, about("anchors an image that are trained", 1, 1_000_000)] = 256
+    anchor_positives: Annotated[Share, about("at most this share of them are objects")] = 0.5
+    cross_boundary: Annotated[bool, about("anchors that reach beyond the picture are trained too")] = False
+    roi_batch: Annotated[int, about("the same for proposals in the second stage, with one threshold", 1, 10_000)] = 64
+    roi_positives: Annotated[Share, about("the same for proposals in the second stage, with one threshold")] = 0.25
+    roi_iou: Annotated[Share, about("the same for proposals in the second stage, with one threshold")] = 0.5
+    add_truths: Annotated[bool, about("the truths stand among the proposals that are trained")] = True
+    crop: Annotated[int, about("cells of a side of a proposal's crop, before max-pooling by `pool`", 1, 128)] = 14
+    pool: Annotated[int, about("1 or 2", 1, 2)] = 2
     crop_method: Annotated[
         Literal["op", "matmul"],
-        Meta(
-            description=(
-                '"op" samples four cells a point; "matmul" is two products of matrices, for devices without that '
-                "operation. Equal numbers."
-            )
+        about(
+            '"op" samples four cells a point; "matmul" is two products of matrices, for devices without that '
+            "operation. Equal numbers"
         ),
     ] = "op"
     classes: Annotated[
         Literal["softmax", "sigmoid"],
-        Meta(description='"softmax" over the siblings of a group; "sigmoid": siblings do not exclude each other'),
+        about('"softmax" over the siblings of a group; "sigmoid": siblings do not exclude each other'),
     ] = "softmax"
     final_iou: Annotated[
-        Share,
-        Meta(
-            description=("overlap above which two detections are one, where `wordtree detect --iou` says nothing else")
-        ),
+        Share, about("overlap above which two detections are one, where `wordtree detect --iou` says nothing else")
     ] = 0.6
-    knee: Annotated[
-        float, Meta(ge=1e-06, le=1000000.0, description="error at which smooth L1 turns from square to straight")
-    ] = 1.0
-    rpn_object_weight: Annotated[Scale, Meta(description="of the terms of boxed images")] = 1.0
-    rpn_box_weight: Annotated[Scale, Meta(description="of the terms of boxed images")] = 2.0
-    object_weight: Annotated[Scale, Meta(description="of the terms of boxed images")] = 1.0
-    box_weight: Annotated[Scale, Meta(description="of the terms of boxed images")] = 2.0
-    class_weight: Annotated[Scale, Meta(description="of the terms of boxed images")] = 1.0
+    knee: Annotated[float, about("error at which smooth L1 turns from square to straight", 1e-06, 1000000.0)] = 1.0
+    rpn_object_weight: Annotated[Scale, about("of the terms of boxed images")] = 1.0
+    rpn_box_weight: Annotated[Scale, about("of the terms of boxed images")] = 2.0
+    object_weight: Annotated[Scale, about("of the terms of boxed images")] = 1.0
+    box_weight: Annotated[Scale, about("of the terms of boxed images")] = 2.0
+    class_weight: Annotated[Scale, about("of the terms of boxed images")] = 1.0
 
     def faults(self, experiment: Any) -> Iterator[str]:
         """Strides that no network has, thresholds in the wrong order, and more proposals than candidates."""

@@ -3,8 +3,8 @@
     wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --out run
 
 As `faster_rcnn_resnet50`, but for the network, its second stage, a rate of 5e-4 an image and the layers that stay as
-the classifier has them: those up to stride 2. The dense layers and the head begin at random. For accelerators; not trained
-here, never run to the end.
+the classifier has them: those up to stride 2. The dense layers and the head begin at random. For accelerators; not
+trained here, never run to the end.
 """
 
 from __future__ import annotations
