@@ -234,9 +234,10 @@ class Fields:
                     self.book.other.append(Entry(full, leaf.line, _shown(leaf), why))
 
     def leave_all(self, reasons: Mapping[str, str]) -> None:
-        """`leave` for each name of a table."""
-        for name, why in reasons.items():
-            self.leave(name, why)
+        """`leave` for a table of reasons: each with the names that it holds for, between spaces."""
+        for why, names in reasons.items():
+            for name in names.split():
+                self.leave(name, why)
 
     def _named(self, name: str) -> list[Field]:
         self._ask(name)
