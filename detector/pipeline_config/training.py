@@ -35,9 +35,9 @@ UNUSED = {
     "has no counterpart here": "data_augmentation_options",
 }
 OPTIONS = {
-    "has no counterpart here; augment.exposure is near": ("random_adjust_brightness random_adjust_contrast"),
-    "has no counterpart here; augment.hue, saturation and exposure are near": ("random_distort_color"),
-    "has no counterpart here; augment.scale is near": ("random_image_scale"),
+    "has no counterpart here; augment.exposure is near": "random_adjust_brightness random_adjust_contrast",
+    "has no counterpart here; augment.hue, saturation and exposure are near": "random_distort_color",
+    "has no counterpart here; augment.scale is near": "random_image_scale",
     "has no counterpart here; augment.scale and shift are near": (
         "random_crop_image random_pad_image random_crop_pad_image random_square_crop_by_scale"
     ),
