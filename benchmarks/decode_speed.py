@@ -49,7 +49,7 @@ def detector_of(tree: Any, size: int, likely: float) -> Any:
     experiment = load_config("yolo9000")
     anchors = experiment.model.anchors or ((0.06, 0.09), (0.23, 0.33), (0.7, 0.74))
     model = dataclasses.replace(experiment.model, input_size=size, anchors=anchors)
-    detector = build_detector(dataclasses.replace(experiment, model=model), tree)
+    detector: Any = build_detector(dataclasses.replace(experiment, model=model), tree)
     images = tf.random.stateless_uniform([2, size, size, 3], (1, 2))
     features = detector.model(images, training=False)[1]
     scale = 1.5 / float(tf.math.reduce_std(features)) / np.sqrt(int(features.shape[-1]))

@@ -46,13 +46,13 @@ with pq.ParquetWriter(out, file.schema_arrow) as writer:
 """
 CONVERT = """
 import json, resource, sys, time
-from types import SimpleNamespace
 from pipelines.plan import Options, make_plan
 from pipelines.sources.labels import Source
 if __name__ == "__main__":
     rows, images, out, workers = sys.argv[1:]
     import apache_beam
     from pipelines.convert import convert
+    from pipelines.label_rows.job import convert_rows
     imports = resource.getrusage(resource.RUSAGE_SELF)
     began = time.monotonic()
     source = Source((rows,), images=images, rows_only=not images)
@@ -61,7 +61,7 @@ if __name__ == "__main__":
     if images:
         done = convert(plan, workers=int(workers))
     else:
-        done = source.rows_only_job(SimpleNamespace(beam_args=[], workers=int(workers), force=False), plan)
+        done = convert_rows(plan, workers=int(workers))
     counts = done.manifest.counts
     assert counts.annotations_in == counts.annotations_written + counts.annotations_rejected
     told = dict(wall_s=time.monotonic() - began, plan_s=planned - began)

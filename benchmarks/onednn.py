@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 CONFIGS = ("tiny64", "faster_rcnn_tiny64")
 
@@ -31,7 +32,7 @@ def measure(config: str, steps: int) -> dict[str, float]:
     experiment = load_config(config)
     if not experiment.model.anchors:
         experiment = load_config(config, ["model.anchors=[[0.2,0.2],[0.4,0.4],[0.7,0.7]]"])
-    trainer = Trainer(experiment, WordTree([f"class{k}" for k in range(CLASSES)], [-1] * CLASSES))
+    trainer: Any = Trainer(experiment, WordTree([f"class{k}" for k in range(CLASSES)], [-1] * CLASSES))
     batch = boxed_batch(experiment.train.batch_size, experiment.model.input_size)
     batch = batch._replace(has_boxes=tf.range(experiment.train.batch_size) % 2 == 0)
     options = DecodeConfig()

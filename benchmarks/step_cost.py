@@ -97,7 +97,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
         forward = tf.function(lambda: tf.reduce_sum(body(batch.images, training=False)))
     else:
-        trainer = Trainer(experiment, tree)
+        trainer: Any = Trainer(experiment, tree)
         done = iter(range(10**9))
 
         def step() -> object:

@@ -6,7 +6,8 @@ Masks say what is there; no number has a second meaning, but for node -1.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from detector.config import DecodeConfig
 
@@ -55,12 +56,15 @@ class Detections(NamedTuple):
     mask: Any
 
 
-class Detector(Protocol):
-    """A meta-architecture. The trainer, the evaluator and the exporter know only this."""
+class Learner(Protocol):
+    """What is trained: a network over a tree, and its losses. The trainer knows only this."""
 
     model: Any
     tree: Any
-    overlap: float  # above it two boxes are one object, where nothing else is asked for
+
+    def supervise(self, supervision: Any) -> None:
+        """Tell the rules for labels-only images what the training data says of each node."""
+        ...
 
     def losses(self, batch: Batch, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
         """Named loss terms, f32[B] each: one value an image. The mean over images of their sum is trained.
@@ -70,9 +74,15 @@ class Detector(Protocol):
             training: whether batch normalisation uses the batch's own statistics.
             images_seen: images up to and with this batch, an integer tensor; what begins or ends after so many steps
                 is decided by it.
-            teacher: another detector of the same kind, with averaged weights, or None.
+            teacher: another learner of the same kind, with averaged weights, or None.
         """
         ...
+
+
+class Finder(Protocol):
+    """What finds boxes, trained here or loaded from a file. Scorer and predictor know only this."""
+
+    overlap: float  # above it two boxes are one object, where nothing else is asked for
 
     def score_nodes(self, images: Any, nodes: Any, content: Any = None) -> tuple[Any, Any]:
         """Boxes f32[B, S, 4] and scores f32[B, S, len(nodes)] for fixed nodes, before suppression.
@@ -87,3 +97,46 @@ class Detector(Protocol):
     def detect(self, images: Any, options: DecodeConfig, content: Any = None) -> Detections:
         """Detections after the walk down the tree and suppression; `content` as in `score_nodes`."""
         ...
+
+
+@runtime_checkable
+class Localizer(Learner, Finder, Protocol):
+    """An architecture that finds boxes.
+
+    Attributes:
+        proposals: how many boxes of an image are looked at a second time; 0 where there is one stage.
+    """
+
+    proposals: int
+
+    def set_proposals(self, count: int) -> None:
+        """Look at so many of them from now on.
+
+        Raises:
+            ConfigError: where there is one stage.
+        """
+        ...
+
+    def predict(self, images: Any, *, training: bool, content: Any = None) -> Any:
+        """What every slot says: its boxes, objectness and classes (`detector.region.slots.Predictions`)."""
+        ...
+
+    def stages(self) -> dict[str, Callable[[Any], Any]]:
+        """For a stopwatch: by name, functions of images that end with a stage each, in the order in which they run."""
+        ...
+
+
+@runtime_checkable
+class Classifier(Learner, Protocol):
+    """An architecture that names whole images."""
+
+    def classify(self, images: Any) -> Any:
+        """Absolute probability of every node: f32[B, h, w, 3] to f32[B, N]; the leaves sum to 1."""
+        ...
+
+    def name(self, images: Any, options: DecodeConfig) -> tuple[Any, Any]:
+        """Names by the walk of the options: nodes i32[B, T] and P(node) f32[B, T], best first."""
+        ...
+
+
+Detector = Localizer | Classifier

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detector.api import Classifier, Detector, Localizer
 from detector.cli_parts import start_tensorflow, subcommand
 from detector.config import DecodeConfig
 from schemas.errors import ConfigError, OutputError
@@ -139,7 +140,7 @@ def check_decode_flags(args: argparse.Namespace) -> None:
         raise ConfigError("--walk-rule map has no nodes to choose from; name them with --map or --nodes")
 
 
-def decode_options(args: argparse.Namespace, tree: WordTree, detector: Any = None) -> DecodeConfig:
+def decode_options(args: argparse.Namespace, tree: WordTree, detector: Detector | None = None) -> DecodeConfig:
     """The flags as options, wnids as nodes of a tree.
 
     Args:
@@ -159,12 +160,13 @@ def decode_options(args: argparse.Namespace, tree: WordTree, detector: Any = Non
     elif args.nodes:
         nodes = tuple(tree.index(wnid) for wnid in re.split(r"[,\s]+", args.nodes.strip(" ,\n")))
     rule = args.walk_rule or ("map" if nodes else "thesis")
+    overlap = detector.overlap if isinstance(detector, Localizer) else DEFAULTS.iou_threshold
     return DecodeConfig(
         walk=rule,
         threshold=DEFAULTS.threshold if args.threshold is None else args.threshold,
         walk_threshold=args.walk,
         suppression=args.suppression or ("class" if rule == "topk" else "any"),
-        iou_threshold=getattr(detector, "overlap", DEFAULTS.iou_threshold) if args.iou is None else args.iou,
+        iou_threshold=overlap if args.iou is None else args.iou,
         limit=args.limit,
         top=args.top,
         nodes=tuple(dict.fromkeys(nodes)),
@@ -210,7 +212,7 @@ def _run_detect(args: argparse.Namespace) -> int:
     check_out(out, force=args.force)
     paths = find_inputs(args.inputs if args.darknet else args.inputs[1:], recursive=args.recursive)
     run = _open(args)
-    if hasattr(run.detector, "classify"):  # the likeliest leaves, as darknet's classifier prints them
+    if isinstance(run.detector, Classifier):  # the likeliest leaves, as darknet's classifier prints them
         args.threshold = args.threshold or 0.0
         args.walk_rule = args.walk_rule or (None if args.map or args.nodes else "topk")
     result = detect(

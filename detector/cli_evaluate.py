@@ -131,6 +131,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 
 def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str] | None) -> Any:
     """Results of a trained run, dataset by dataset."""
+    from detector.api import Classifier
     from detector.dataset import open_dataset
     from detector.run import open_run, with_proposals
 
@@ -138,7 +139,7 @@ def _of_run(args: argparse.Namespace, paths: list[str], split: Mapping[str, str]
     if args.proposals is not None:
         run = with_proposals(run, args.proposals)
     for dataset in [open_dataset(path) for path in paths]:
-        if hasattr(run.detector, "classify"):
+        if isinstance(run.detector, Classifier):
             from detector.evaluate_classes import evaluate_classes
 
             if args.metrics or args.split or args.official:

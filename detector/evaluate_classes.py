@@ -42,7 +42,7 @@ def evaluate_classes(run: Run, dataset: Dataset, *, batch_size: int = 32, log: C
     nodes = dataset.nodes(run.tree)
     columns = np.array(list(nodes.values()), np.int64)
     size, fit = run.experiment.model.canvas, fit_of(run.experiment.model)
-    classify = tf.function(run.detector.classify, input_signature=[tf.TensorSpec([None, *size, 3], tf.float32)])
+    classify = tf.function(run.classifier.classify, input_signature=[tf.TensorSpec([None, *size, 3], tf.float32)])
     ranks: list[Ints] = []  # of each class among the dataset's, image by image
     present: list[list[int]] = []
     chains: list[Chains] = []

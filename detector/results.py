@@ -17,6 +17,7 @@ from schemas.coco import id_text
 from schemas.errors import FormatError, InputError
 from schemas.record import ImageRecord
 
+KEYS = ("image_id", "category_id", "bbox", "score")
 EXPECTED = "expected image_id, category_id, bbox (x, y, w, h) and score"
 
 
@@ -84,17 +85,20 @@ def read_results(path: Path, numbers: Mapping[str, int], categories: Collection[
         )
     results = Results([], [], [], [], "")
     for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise FormatError(f"--detections {path}, entry {place}: found {row!r:.80}; {EXPECTED}")
+        if missing := [key for key in KEYS if key not in row]:
+            raise FormatError(f"--detections {path}, entry {place}: no {', '.join(missing)} in {row!r:.80}; {EXPECTED}")
         try:
             if not isinstance(row["bbox"], list):
-                raise TypeError(f"bbox {row['bbox']!r:.40}")
+                raise TypeError("bbox")
             box = [float(value) for value in row["bbox"]]
             score, category, name = float(row["score"]), _category(row["category_id"], categories), row["image_id"]
             name = str(id_text(name))
             sound = len(box) == 4 and bool(np.isfinite([*box, score]).all()) and min(box[2:]) >= 0
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise FormatError(
-                f"--detections {path}, entry {place}: {type(error).__name__} {error}; {EXPECTED}"
-            ) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            found = ", ".join(f"{key} {row[key]!r:.60}" for key in KEYS)
+            raise FormatError(f"--detections {path}, entry {place}: {found}; {EXPECTED}") from error
         if not sound:
             raise FormatError(
                 f"--detections {path}, entry {place}: bbox {row['bbox']!r:.80}, score {row['score']!r:.40}; "

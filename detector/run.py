@@ -6,8 +6,8 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from detector.api import Classifier, Detector, Localizer
 from detector.checkpoint import BEST, CheckpointInfo, list_checkpoints, restore_checkpoint
 from detector.config import Experiment, load_config
 from schemas.errors import CheckpointError, ConfigError, FormatError, InputError
@@ -32,10 +32,32 @@ class Run:
     path: Path
     experiment: Experiment
     tree: WordTree
-    detector: Any
+    detector: Detector
     checkpoint: CheckpointInfo
     training_boxes: dict[str, int]
     training_labels: dict[str, int]
+
+    @property
+    def localizer(self) -> Localizer:
+        """The detector of a run that finds boxes.
+
+        Raises:
+            ConfigError: it is a classifier.
+        """
+        if isinstance(self.detector, Classifier):
+            raise ConfigError(f"{self.path} is a classifier of whole images and finds no boxes; give a detector's run")
+        return self.detector
+
+    @property
+    def classifier(self) -> Classifier:
+        """The detector of a run that names whole images.
+
+        Raises:
+            ConfigError: it finds boxes.
+        """
+        if not isinstance(self.detector, Classifier):
+            raise ConfigError(f"{self.path} finds boxes and is no classifier of whole images; give a classifier's run")
+        return self.detector
 
 
 def write_tree(tree: WordTree, folder: Path) -> None:
@@ -84,15 +106,13 @@ def with_proposals(run: Run, count: int, flag: str = "--proposals") -> Run:
         ConfigError: the architecture has no proposals, or the count is beyond what goes into suppression.
     """
     detector, experiment = run.detector, run.experiment
-    if not hasattr(detector, "proposals"):
+    if isinstance(detector, Classifier) or not detector.proposals:
         raise ConfigError(
             f"{flag} {count}: {run.path} is a {experiment.model.architecture!r} run, which has no proposals; leave "
             "the number out"
         )
     check_proposals(experiment, count, flag)
-    detector.proposals = count
-    if hasattr(detector, "propose"):  # of the Keras model, which is written by `--format keras`
-        detector.propose.count = count
+    detector.set_proposals(count)
     return replace(run, experiment=replace(experiment, two_stage=replace(experiment.two_stage, proposals=count)))
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from detector.api import Localizer
 from detector.content import LEAST_SIDE, content_of
 from detector.dataset import Dataset
 from detector.image_rows import decode_pixels, first_line
@@ -80,7 +81,7 @@ class Scorer:
         """
         self.detector, self.classes, self.most = detector, len(nodes), most
         self.nodes = np.asarray([*nodes, *above], np.int32)
-        self.has_objectness = hasattr(detector, "predict")
+        self.has_objectness = isinstance(detector, Localizer)
         self.overlap = float(detector.overlap)
         self.chains = chains and self.has_objectness
         boxes = tf.TensorSpec([None, None, 4], tf.float32)

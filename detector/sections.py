@@ -1,8 +1,8 @@
 """The sections of an experiment: frozen dataclasses, a field for everything that decides a run.
 
 A field is declared once, with its type, its range and its meaning (`detector.fields`). What one architecture alone
-reads is declared next to it, in `detector/architectures/NAME_config.py`. `detector.limits` checks fields against each
-other, `detector.config` reads and overrides them.
+reads is declared among its own parts, such as `detector/two_stage/config.py`. `detector.limits` checks fields against
+each other, `detector.config` reads and overrides them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta
 
-from detector.architectures.faster_rcnn_config import TwoStageConfig
 from detector.fields import COUNT, Scale, Section, Share, Steps, about
+from detector.two_stage.config import TwoStageConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,14 +191,14 @@ def run_convert(args: argparse.Namespace) -> int:
         return 0
     _quiet_beam()
     from pipelines.convert import convert
+    from pipelines.label_rows.job import convert_rows
     from pipelines.progress import Progress
 
     begun = time.monotonic()
     args.resumes = True
     with Progress(plan):
-        done = source.rows_only_job(args, plan) or convert(
-            plan, beam_args=args.beam_args, workers=args.workers, force=args.force
-        )
+        job = convert if source.wants_pixels() else convert_rows
+        done = job(plan, beam_args=args.beam_args, workers=args.workers, force=args.force)
     seconds = time.monotonic() - begun
     if done.was_complete:
         print(f"{plan.job.out} is complete already; nothing to do", file=talk)

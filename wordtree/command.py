@@ -141,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _main(list(argv))
     leave_when_interrupted()
     code = _main(sys.argv[1:])
+    if "TF_CONFIG" in os.environ:  # a worker of a cluster: others read from it until TensorFlow has taken leave
+        return code
     if code - 128 in SIGNALS:  # threads of libraries would hold the end up, or print a traceback each
         sys.stdout.flush()
         os._exit(code)

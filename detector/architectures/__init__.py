@@ -1,20 +1,22 @@
-"""Meta-architectures, one a file: `build(experiment, tree) -> Detector`, found by module name, or a user's own file.
+"""Meta-architectures, one a file: `build(experiment, tree) -> Localizer | Classifier`, found by module name.
 
-What one alone reads stands next to it: `NAME_config.py`.
+A user's own is found by the path of its Python file.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any
 
+from detector.api import Detector
+from detector.config import Experiment
 from detector.own_module import is_own_module, own_module
 from schemas.errors import ConfigError
+from wordtree.tree import WordTree
 
 
-def build_detector(experiment: Any, tree: Any) -> Any:
-    """The `Detector` that `experiment.model.architecture` names.
+def build_detector(experiment: Experiment, tree: WordTree) -> Detector:
+    """What `experiment.model.architecture` names.
 
     Raises:
         ConfigError: if there is no such architecture.

@@ -32,7 +32,7 @@ NO_BOXES = "this run is a classifier (model.architecture=classifier) and finds n
 
 
 class TreeClassifier:
-    """The `Detector` of `detector.api` for pre-training; it classifies and does not detect.
+    """The `Classifier` of `detector.api` for pre-training; it classifies and does not detect.
 
     Attributes:
         model: images f32[B, h, w, 3] to logits f32[B, N].

@@ -16,6 +16,7 @@ object: see `detector.content`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -42,7 +43,7 @@ from wordtree.tree import WordTree
 
 
 class FasterRcnn(SlotDetector):
-    """The `Detector` of `detector.api` for this architecture.
+    """The `Localizer` of `detector.api` for this architecture.
 
     Attributes:
         model: images f32[B, h, w, 3] to the first stage's entries f32[B, H, W, A, 5], the second stage's
@@ -98,6 +99,26 @@ class FasterRcnn(SlotDetector):
         vectors = self.unfold(self.second(self.crop(features, boxes)), boxes)
         self.model = keras.Model(images, [entries, self.head(vectors), vectors, boxes], name="faster_rcnn")
 
+    def set_proposals(self, count: int) -> None:
+        """Look at so many of them from now on, in the Keras model too."""
+        self.proposals = self.propose.count = count
+
+    def stages(self) -> dict[str, Callable[[Any], Any]]:
+        """See `Localizer`."""
+
+        def first(images: Any) -> Any:
+            entries, _, features = self.first_stage(images, training=False)
+            return [entries, features]
+
+        def proposals(images: Any) -> Any:
+            entries, anchors, features = self.first_stage(images, training=False)
+            return [self.proposals_of(entries, anchors, self.proposals).boxes, features]
+
+        def second(images: Any) -> Any:
+            return self.predict(images, training=False)
+
+        return {"first stage": first, "proposals": proposals, "second stage": second}
+
     def first_stage(self, images: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Of images f32[B, h, w, 3]: entries f32[B, S, 5], anchors f32[S, 4] and features [B, H, W, F]."""
         entries, features = self.first(images, training=training)
@@ -137,7 +158,7 @@ class FasterRcnn(SlotDetector):
     def losses(
         self, batch: Batch, *, training: bool, images_seen: tf.Tensor, teacher: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
+        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Learner.losses`."""
         settings, config = self.experiment.two_stage, self.experiment.loss
         numbers = sampling.image_numbers(images_seen, tf.shape(batch.images)[0])
         entries, anchors, features = self.first_stage(batch.images, training=training)

@@ -11,6 +11,7 @@ suppression and the rules for labels-only images need not know where it came fro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from detector.region.slots import Predictions
 from detector.supervision import Supervision, no_supervision
 from detector.tree_softmax import TreeTables, tree_tables
 from detector.weak.guidance import Guidance
+from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
 # Above so many nodes gathering is cheaper than computing every class (benchmarks/step_cost.py).
@@ -31,7 +33,7 @@ GATHER_FROM = 256
 
 
 class SlotDetector(ABC):
-    """A `Detector` of `detector.api`; who extends it sets `model` and writes `predict` and `losses`.
+    """A `Localizer` of `detector.api`; who extends it sets `model` and writes `predict` and `losses`.
 
     Attributes:
         model: the network.
@@ -45,6 +47,7 @@ class SlotDetector(ABC):
 
     model: keras.Model
     overlap: float = DecodeConfig.iou_threshold
+    proposals: int = 0
 
     def __init__(self, experiment: Experiment, tree: WordTree) -> None:
         self.experiment, self.tree = experiment, tree
@@ -71,7 +74,19 @@ class SlotDetector(ABC):
     def losses(
         self, batch: Batch, *, training: bool, images_seen: tf.Tensor, teacher: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
+        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Learner.losses`."""
+
+    def set_proposals(self, count: int) -> None:
+        """There is one stage.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{self.experiment.model.architecture!r} has no proposals; leave the number out")
+
+    def stages(self) -> dict[str, Callable[[Any], Any]]:
+        """See `Localizer`."""
+        return {"network": lambda images: self.model(images, training=False)}
 
     def step_of(self, images_seen: tf.Tensor) -> tf.Tensor:
         """i64: the number of the step, from 0."""

@@ -29,7 +29,7 @@ from wordtree.tree import WordTree
 
 
 class Yolo9000(SlotDetector):
-    """The `Detector` of `detector.api` for this architecture.
+    """The `Localizer` of `detector.api` for this architecture.
 
     Args:
         experiment: with its anchors filled in.
@@ -60,7 +60,7 @@ class Yolo9000(SlotDetector):
     def losses(
         self, batch: Batch, *, training: bool, images_seen: tf.Tensor, teacher: Any = None
     ) -> dict[str, tf.Tensor]:
-        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Detector.losses`."""
+        """Named terms f32[B], one value an image; the mean of their sum is what is trained. See `Learner.losses`."""
         predictions = self.predict(batch.images, training=training)
         config = self.experiment.loss
         terms = detection_losses(

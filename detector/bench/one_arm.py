@@ -68,16 +68,16 @@ def measure_arm(request: Request) -> dict[str, Any]:
     if request.proposals is not None:
         run = with_proposals(run, request.proposals)
     dataset = open_dataset(request.dataset)
-    options = DecodeConfig(threshold=request.threshold, iou_threshold=run.detector.overlap)
+    options = DecodeConfig(threshold=request.threshold, iou_threshold=run.localizer.overlap)
     predictor = Predictor(run, options)
     sights = looked_at(dataset, request.images, predictor.canvas, predictor.fit)
     for sight in [*sights, *sights]:
         predictor([sight])
     peak = peak_memory()
     images = [np.asarray(sight.canvas)[None] for sight in sights]
-    operations = count_operations(inference(run.detector, options), images)
+    operations = count_operations(inference(run.localizer, options), images)
     canvas = predictor.canvas
-    stages = {name: compiled(compute, canvas) for name, compute in cumulative_stages(run.detector, options).items()}
+    stages = {name: compiled(compute, canvas) for name, compute in cumulative_stages(run.localizer, options).items()}
     calls: dict[str, Callable[[Any], Any]] = {
         name: lambda each, call=call: call(each[1]) for name, call in stages.items()
     }
@@ -93,7 +93,7 @@ def measure_arm(request: Request) -> dict[str, Any]:
         "stages_cpu_ms": parts_of(cumulative, CPU),
         "peak_mb": round(peak / MB, 1),
         "memory_mb": round((peak - bare) / MB, 1),
-        "parameters": int(run.detector.model.count_params()),
+        "parameters": int(run.localizer.model.count_params()),
         "flops": round(sum(each.flops for each in operations) / len(operations)),
         "flops_not_counted": operations[0].not_counted,
         "summary": result["summary"],

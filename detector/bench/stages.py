@@ -16,34 +16,20 @@ from typing import Any
 
 import tensorflow as tf
 
+from detector.api import Finder, Localizer
 from detector.config import DecodeConfig
 
 Compute = Callable[[Any], Any]
 
 
-def inference(detector: Any, options: DecodeConfig) -> Compute:
+def inference(detector: Finder, options: DecodeConfig) -> Compute:
     """Images f32[1, H, W, 3] to detections."""
     return lambda images: list(detector.detect(images, options))
 
 
-def cumulative_stages(detector: Any, options: DecodeConfig) -> dict[str, Compute]:
+def cumulative_stages(detector: Localizer, options: DecodeConfig) -> dict[str, Compute]:
     """By name, in the order in which they run; each is computed from the images on."""
-    whole = inference(detector, options)
-    if not hasattr(detector, "proposals_of"):
-        return {"network": lambda images: detector.model(images, training=False), "names": whole}
-
-    def first(images: Any) -> Any:
-        entries, _, features = detector.first_stage(images, training=False)
-        return [entries, features]
-
-    def proposals(images: Any) -> Any:
-        entries, anchors, features = detector.first_stage(images, training=False)
-        return [detector.proposals_of(entries, anchors, detector.proposals).boxes, features]
-
-    def second(images: Any) -> Any:
-        return detector.predict(images, training=False)
-
-    return {"first stage": first, "proposals": proposals, "second stage": second, "names": whole}
+    return {**detector.stages(), "names": inference(detector, options)}
 
 
 def compiled(compute: Compute, canvas: tuple[int, int]) -> Callable[[Any], None]:

@@ -103,7 +103,7 @@ def check(
             continue
         log(f"checking {file['path']}")
         if file["format"] == "saved-model":
-            other: Any = LoadedModel(folder / file["path"], run.detector.overlap)
+            other: Any = LoadedModel(folder / file["path"], run.localizer.overlap)
             finder: Finder = other.find
         else:
             other = open_lite(folder, file["path"])

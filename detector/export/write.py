@@ -16,6 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from detector.api import Classifier
+from detector.architectures.faster_rcnn import FasterRcnn
+from detector.architectures.yolo9000 import Yolo9000
 from detector.dataset import Dataset, open_dataset
 from detector.decode import check_decode
 from detector.export.check import check, open_check
@@ -81,12 +84,12 @@ def export(run: Run, out: Path, plan: ExportPlan, *, force: bool = False, log: L
 
 def is_classifier(run: Run) -> bool:
     """Whether the run names whole images and finds no boxes."""
-    return hasattr(run.detector, "classify")
+    return isinstance(run.detector, Classifier)
 
 
 def has_two_stages(run: Run) -> bool:
     """Whether the run's detector has proposals between two networks."""
-    return hasattr(run.detector, "propose")
+    return isinstance(run.detector, FasterRcnn)
 
 
 def check_run(run: Run, plan: ExportPlan) -> None:
@@ -95,7 +98,6 @@ def check_run(run: Run, plan: ExportPlan) -> None:
     Raises:
         ConfigError: TFLite or a check of a classifier, or an architecture that is not known here.
     """
-    name = run.experiment.model.architecture
     if is_classifier(run):
         lite = [kind for kind in plan.formats if kind in LITE_KINDS]
         if lite or plan.check:
@@ -103,10 +105,12 @@ def check_run(run: Run, plan: ExportPlan) -> None:
             raise ConfigError(
                 f"{what} is for detectors, and {run.path} is a classifier; it can be saved-model and keras"
             )
-    elif not has_two_stages(run) and (len(run.detector.model.outputs) != 2 or not hasattr(run.detector, "priors")):
+    elif (lite := [kind for kind in plan.formats if kind in LITE_KINDS]) and not (
+        has_two_stages(run) or isinstance(run.detector, Yolo9000)
+    ):
         raise ConfigError(
-            f"{run.path} is a {name!r} run; only detectors with a region head, Faster R-CNN and classifiers can be "
-            "exported"
+            f"--format {lite[0]}: {run.path} is a {run.experiment.model.architecture!r} run; TFLite is for YOLO9000 "
+            "and Faster R-CNN; it can be saved-model and keras"
         )
 
 
@@ -125,7 +129,7 @@ def describe(run: Run, plan: ExportPlan) -> dict[str, Any]:
         "fit": fit_of(model),
         "kind": "classifier" if is_classifier(run) else "detector",
         "priors": priors_of(run),
-        "middle": run.detector.middle if has_two_stages(run) else 0.5,
+        "middle": run.detector.middle if isinstance(run.detector, FasterRcnn) else 0.5,
         "decode": dataclasses.asdict(plan.options),
         "calibration": {"dataset": plan.calibration, "images": plan.calibration_images} if plan.calibration else None,
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
@@ -133,10 +137,13 @@ def describe(run: Run, plan: ExportPlan) -> dict[str, Any]:
 
 
 def priors_of(run: Run) -> list[list[float]]:
-    """Width and height in cells of each prior, or of each anchor; none of a classifier."""
-    if is_classifier(run):
+    """Width and height in cells of each prior, or of each anchor, where the architecture has them in cells."""
+    if isinstance(run.detector, FasterRcnn):
+        found = run.detector.shapes
+    elif isinstance(run.detector, Yolo9000):
+        found = run.detector.priors
+    else:
         return []
-    found = run.detector.shapes if has_two_stages(run) else run.detector.priors
     return np.asarray(found, np.float64).round(6).tolist()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from detector.api import Classifier
 from detector.config import DecodeConfig
 from detector.infer.films import require_films
 from detector.infer.outputs import Writer
@@ -56,7 +57,8 @@ def detect(
         ConfigError: if the options make no sense, COCO results are asked of a classifier, or there are films and no
             PyAV.
     """
-    classifier = hasattr(run.detector, "classify")
+    classifier = isinstance(run.detector, Classifier)
+    count = 0 if isinstance(run.detector, Classifier) else run.detector.proposals
     if classifier and "coco" in formats:
         raise ConfigError(
             f"--format coco: {run.path} is a classifier of whole images and finds no boxes; expected json"
@@ -100,7 +102,7 @@ def detect(
                 "walk_threshold": options.walk_threshold,
                 "fit": predictor.fit,
                 "options": {**dataclasses.asdict(options), "nodes": list(options.nodes)},
-                **({"proposals": run.detector.proposals} if hasattr(run.detector, "proposals") else {}),
+                **({"proposals": count} if count else {}),
             },
             {
                 "unreadable": [{"image": bad.path, "reason": bad.reason} for bad in unreadable],

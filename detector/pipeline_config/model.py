@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from detector.architectures.faster_rcnn_config import TwoStageConfig
 from detector.given_text import shortened
 from detector.limits import LEAST_SHORTER_SIDE
 from detector.pipeline_config.fields import Fields
 from detector.pipeline_config.second_stage import read_second_stage
 from detector.pipeline_config.weights import read_hyperparameters
+from detector.two_stage.config import TwoStageConfig
 from schemas.errors import ConfigError
 
 MODELS = ("faster_rcnn", "ssd", "center_net", "experimental_model")

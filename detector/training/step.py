@@ -63,7 +63,7 @@ class Trainer:
         check_recipe(experiment, output_stride(experiment.model))
         self.experiment, self.tree, self.log = experiment, tree, log
         self.detector = build_detector(experiment, tree)
-        if supervision is not None and hasattr(self.detector, "supervise"):
+        if supervision is not None:
             self.detector.supervise(supervision)
         self.model = self.detector.model
         self.optimizer = make_optimizer(config)

@@ -79,15 +79,14 @@ def build(pipeline: beam.Pipeline, job: Job, source: Source, groups: int, *, spo
     return exchange(pipeline, source.pieces(), read, write, shards=groups, folder=folder)
 
 
-def convert_rows(
-    plan: Plan, source: Source, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False
-) -> Converted:
-    """Carry out a plan without pixels; resume it if it was begun.
+def convert_rows(plan: Plan, *, beam_args: Sequence[str] = (), workers: int = 1, force: bool = False) -> Converted:
+    """Carry out a plan of `pipelines.sources.labels` without pixels; resume it if it was begun.
 
     Raises:
         ConfigError, OutputError: as `pipelines.convert.convert`.
     """
-    out, job = plan.job.out, plan.job
+    out, job, source = plan.job.out, plan.job, plan.job.source
+    assert isinstance(source, Source)
     pipeline = make_pipeline(beam_args, workers=workers)
     state = assembling.State.NEW if force else assembling.state_of(plan)
     if state is assembling.State.COMPLETE:

@@ -14,16 +14,12 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pipelines.sources
 from pipelines.rows import Row, decode_row, encode_row, shard_of
 from schemas.errors import ConfigError
 from schemas.manifest import SourceFile
-
-if TYPE_CHECKING:
-    from pipelines.convert import Converted
-    from pipelines.plan import Plan
 
 PIECE_SHIFT = 40  # a row's place: the number of its piece, then its number there
 
@@ -171,12 +167,8 @@ class DatasetSource(ABC):
                 yield shard_of(element, packing.shards), element
 
     def wants_pixels(self) -> bool:
-        """Whether images are read at all; if not, `rows_only_job` does the work."""
+        """Whether images are read at all; if not, `pipelines.label_rows.job` does the work."""
         return True
-
-    def rows_only_job(self, args: argparse.Namespace, plan: Plan) -> Converted | None:
-        """Carry out a plan that wants no pixels; None if it wants them."""
-        return None
 
     def unpack(self, payloads: Iterable[bytes]) -> Iterator[Row]:
         """The rows of one shard in the order in which they are written: by image, then by place."""

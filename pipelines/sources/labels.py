@@ -13,7 +13,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.files import storage
 from pipelines.label_rows.blocks import collect, deal
@@ -29,8 +29,7 @@ from pipelines.sources.base import DatasetClass, DatasetSource, Packing, Survey
 from schemas.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from pipelines.convert import Converted
-    from pipelines.plan import Plan
+    pass
 
 USUAL = Layout()
 
@@ -231,16 +230,3 @@ class Source(DatasetSource):
 
     def wants_pixels(self) -> bool:
         return not self.rows_only
-
-    def rows_only_job(self, args: Any, plan: Plan) -> Converted | None:
-        """The job without pixels, done; None where images are wanted.
-
-        Args:
-            args: with beam_args, workers and force.
-            plan: of this source.
-        """
-        if not self.rows_only:
-            return None
-        from pipelines.label_rows.job import convert_rows
-
-        return convert_rows(plan, self, beam_args=args.beam_args, workers=args.workers, force=args.force)

@@ -229,8 +229,14 @@ def test_an_official_file_of_another_kind_is_refused(results, fine_set, tmp_path
     [
         ("{", FormatError, "is not JSON"),
         ('{"annotations": []}', FormatError, "holds no list"),
-        ('[{"image_id": 0}]', FormatError, "entry 0: KeyError 'bbox'"),
-        ("[3]", FormatError, "entry 0: TypeError"),
+        ('[{"image_id": 0}]', FormatError, "entry 0: no category_id, bbox, score in {'image_id': 0}"),
+        ("[3]", FormatError, "entry 0: found 3; expected"),
+        ("[null]", FormatError, "entry 0: found None; expected"),
+        (
+            '[{"image_id": 0, "category_id": 1, "bbox": [1, 2, null, 4], "score": 1}]',
+            FormatError,
+            r"entry 0: image_id 0, category_id 1, bbox \[1, 2, None, 4\], score 1; expected",
+        ),
         ('[{"image_id": 0, "category_id": 1, "bbox": [1, 2, 3], "score": 1}]', FormatError, "entry 0: bbox"),
         ('[{"image_id": 0, "category_id": 1, "bbox": [1, 2, 3, NaN], "score": 1}]', FormatError, "entry 0: bbox"),
         ('[{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', FormatError, "image_id '99' is not"),

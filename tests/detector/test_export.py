@@ -13,7 +13,6 @@ import textwrap
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +33,7 @@ from detector.export.plan import FORMATS, ExportPlan  # noqa: E402
 from detector.infer import detect  # noqa: E402
 from detector.run import open_run, write_tree  # noqa: E402
 from schemas.errors import ConfigError, FormatError, InputError, OutputError, TreeError  # noqa: E402
+from tests.detector.test_another_architecture import Ssd, small  # noqa: E402
 from wordtree.files import read_tree  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -332,11 +332,19 @@ def test_a_failure_leaves_nothing_behind_and_the_old_export_alone(run, tmp_path,
     assert (out / "export.json").read_text() == before
 
 
-def test_what_is_no_detector_is_refused(run, tmp_path):
-    other = replace(run, detector=SimpleNamespace(model=SimpleNamespace(outputs=[None])))
-    with pytest.raises(ConfigError, match="only detectors"):
-        write.export(other, tmp_path / "model", ExportPlan(), log=quiet)
+def test_an_architecture_of_ones_own_is_saved_as_tensorflow_has_it_and_no_tflite(run, tree, tmp_path):
+    experiment = small()
+    own = replace(run, experiment=experiment, detector=Ssd(experiment, tree))
+    with pytest.raises(ConfigError, match=r"--format tflite: .* TFLite is for YOLO9000 and Faster R-CNN"):
+        write.export(own, tmp_path / "lite", ExportPlan(formats=("tflite",)), log=quiet)
     assert not list(tmp_path.iterdir())
+    write.export(own, tmp_path / "model", ExportPlan(formats=("saved-model",)), log=quiet)
+    images = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
+    found = tf.saved_model.load(str(tmp_path / "model" / "saved_model")).signatures["scores"]
+    found = found(pixels=images, nodes=tf.range(len(tree)))
+    boxes, scores = own.localizer.score_nodes(images, np.arange(len(tree)))
+    np.testing.assert_allclose(found["boxes"], boxes, atol=1e-5)
+    np.testing.assert_allclose(found["scores"], scores, atol=1e-6)
 
 
 def test_reader_refuses_what_is_no_export(exported, tmp_path):

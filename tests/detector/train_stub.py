@@ -18,7 +18,7 @@ SIZE = 8
 
 
 class Stub:
-    """The `Detector` of `detector.api`, as far as training needs it."""
+    """A `Learner` of `detector.api`."""
 
     overlap = 0.45
 
@@ -32,6 +32,9 @@ class Stub:
             x = keras.layers.Dropout(experiment.model.dropout, name="dropout")(x)
         out = keras.layers.Dense(2, name="region", dtype="float32")(x)
         self.model = keras.Model(images, out)
+
+    def supervise(self, supervision):
+        pass
 
     def losses(self, batch, *, training, images_seen, teacher=None):
         out = self.model(batch.images, training=training)

@@ -18,6 +18,7 @@ import pytest
 from pipelines.cli import add_convert
 from pipelines.files import parquet_images
 from pipelines.label_rows import job as rows_job
+from pipelines.label_rows.job import convert_rows
 from pipelines.plan import Options, make_plan
 from pipelines.planes import pixel_steps, shuffled_pixels
 from pipelines.sources.labels import Source
@@ -62,10 +63,7 @@ def rows_only(out: Path, *given: object, workers: int = 1, force: bool = False) 
     args = parser.parse_args(["convert", "labels", str(out), *map(str, given), "--rows-only"])
     found = Source.from_args(args)
     options = Options(labels=args.labels, shards=args.shards, limit=args.limit, on_unknown_class=args.on_unknown_class)
-    args.beam_args, args.workers, args.force = [], workers, force
-    done = found.rows_only_job(args, make_plan(found, str(out), options))
-    assert done is not None
-    return done
+    return convert_rows(make_plan(found, str(out), options), workers=workers, force=force)
 
 
 def rejects(out: Path) -> list[list[tuple[str, str]]]:
