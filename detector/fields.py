@@ -82,13 +82,10 @@ def converted(value: Any, section: type, name: str, key: str, where: str) -> Any
     Raises:
         ConfigError: if it is of another type, naming what was found and what is expected. Ranges: `out_of_range`.
     """
-    kind = plain_types(section)[name]
-    place = f"{where} ({key})"
-    prepared = _prepared(value, kind)
     try:
-        return msgspec.convert(prepared, kind)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise ConfigError(f"{place}: {_problem(value, prepared, kind)}") from error
+        return _value(value, plain_types(section)[name])
+    except _Unfit as error:
+        raise ConfigError(f"{where} ({key}): {error}") from error
 
 
 def out_of_range(value: Any, annotation: Any) -> str:
@@ -105,56 +102,39 @@ def out_of_range(value: Any, annotation: Any) -> str:
     return ""
 
 
-def _prepared(value: Any, kind: Any) -> Any:
-    """What msgspec takes: lists of text taken apart, whole numbers without a fraction, words of a switch."""
+class _Unfit(Exception):
+    """What was found and what is expected, of the innermost value that does not fit."""
+
+
+def _value(value: Any, kind: Any) -> Any:
+    """A value of a type: lists item by item, the rest by msgspec once text is a number or a switch."""
+    inner = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
         if isinstance(value, str):
             try:
                 value = json.loads(value if value.startswith("[") else f"[{value}]")
             except (ValueError, RecursionError):
                 value = [part.strip() for part in value.split(",")]
-        if isinstance(value, list | tuple):
-            inner = typing.get_args(kind)
-            return [
-                _prepared(part, inner[min(at, len(inner) - 1)] if inner[-1] is not ... else inner[0])
-                for at, part in enumerate(value)
-            ]
-    if kind is bool and isinstance(value, str):
-        return _SWITCH.get(value.lower(), value)
-    if kind in (int, float) and isinstance(value, str):
-        try:
-            return kind(value)
-        except ValueError:
-            return value
-    if kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if type(None) in typing.get_args(kind) and value in ("none", "None"):
-        return None
-    return value
-
-
-def _problem(value: Any, prepared: Any, kind: Any) -> str:
-    """What was found and what is expected, of the innermost value that does not fit."""
-    inner = typing.get_args(kind)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(prepared, list):
-            return f"found {shown(value)}; expected a list"
-        if inner[-1] is not ... and len(inner) != len(prepared):
-            return f"found {len(prepared)} values; expected {len(inner)}"
-        for at, part in enumerate(prepared):
-            one = inner[0] if inner[-1] is ... else inner[at]
-            try:
-                msgspec.convert(part, one)
-            except (msgspec.ValidationError, OverflowError):
-                return _problem(part, part, one)
+        if not isinstance(value, list | tuple):
+            raise _Unfit(f"found {shortened(repr(value))}; expected a list")
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(kinds) != len(value):
+            raise _Unfit(f"found {len(value)} values; expected {len(kinds)}")
+        return tuple(_value(part, one) for part, one in zip(value, kinds, strict=True))
+    found = shortened(repr(value) if isinstance(value, str) else json.dumps(value, default=repr))
+    expected = getattr(kind, "__name__", str(kind))
     if typing.get_origin(kind) is Literal:
-        return f"found {shown(value)}; expected one of {', '.join(map(str, inner))}"
-    if kind is bool and isinstance(value, str):
-        return f"found {shown(value)}; expected true or false"
-    found = shown(value) if isinstance(value, str) else shortened(json.dumps(value, default=repr))
-    return f"found {found}; expected {getattr(kind, '__name__', kind)}"
-
-
-def shown(value: Any) -> str:
-    """What was found, quoted and shortened."""
-    return shortened(repr(value))
+        expected = f"one of {', '.join(map(str, inner))}"
+    try:
+        if kind is bool and isinstance(value, str):
+            expected = "true or false"
+            value = _SWITCH.get(value.lower(), value)
+        elif (kind in (int, float) and isinstance(value, str)) or (
+            kind is int and isinstance(value, float) and value.is_integer()
+        ):
+            value = kind(value)
+        elif type(None) in inner and value in ("none", "None"):
+            value = None
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        raise _Unfit(f"found {found}; expected {expected}") from error
