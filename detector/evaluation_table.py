@@ -40,7 +40,10 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         "not_looked_for": "of classes that nobody looked for in their image",
     }
     counts = {name: number for name, number in result.get("left_out", {}).items() if number}
-    return lines + [f"{number} detections {words[name]} are left out" for name, number in counts.items()]
+    return lines + [
+        f"{number} detection{'s' * (number != 1)} {words[name]} {'is' if number == 1 else 'are'} left out"
+        for name, number in counts.items()
+    ]
 
 
 def table(result: Mapping[str, Any]) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detector.metrics.columns import Found
 from schemas.coco import id_text
 from schemas.errors import FormatError, InputError
+from schemas.numbers import parse_number
 from schemas.record import ImageRecord
 
 KEYS = ("image_id", "category_id", "bbox", "score")
@@ -92,8 +93,8 @@ def read_results(path: Path, numbers: Mapping[str, int], categories: Collection[
         try:
             if not isinstance(row["bbox"], list):
                 raise TypeError("bbox")
-            box = [float(value) for value in row["bbox"]]
-            score, category, name = float(row["score"]), _category(row["category_id"], categories), row["image_id"]
+            box = [_number(value) for value in row["bbox"]]
+            score, category, name = _number(row["score"]), _category(row["category_id"], categories), row["image_id"]
             name = str(id_text(name))
             sound = len(box) == 4 and bool(np.isfinite([*box, score]).all()) and min(box[2:]) >= 0
         except (TypeError, ValueError, OverflowError) as error:
@@ -120,6 +121,10 @@ def read_results(path: Path, numbers: Mapping[str, int], categories: Collection[
     return results
 
 
+def _number(given: Any) -> float:
+    return parse_number(given) if isinstance(given, str) else float(given)
+
+
 def _category(given: int | float | str, known: Collection[str]) -> str:
     """A category id as text.
 
@@ -129,7 +134,7 @@ def _category(given: int | float | str, known: Collection[str]) -> str:
     text = id_text(given)
     if text in known or (isinstance(given, str) and not all(each.isdecimal() for each in known)):
         return text
-    number = int(given)
-    if number != float(given) or not -(2**31) <= number < 2**31:
+    number = int(_number(given))
+    if number != _number(given) or not -(2**31) <= number < 2**31:
         raise ValueError(f"category_id {given!r:.40}")
     return str(number)

@@ -25,6 +25,8 @@ WRONG = {
     '{"bbox": [1, 2, -3, 4]}': "width and height of at least 0",
     '{"bbox": [1, 2, NaN, 4]}': "expected four numbers",
     '{"bbox": [1, 2, 3, 4, 5]}': "expected four numbers",
+    '{"bbox": ["1_0", 2, 3, 4]}': "bbox ['1_0', 2, 3, 4]",
+    '{"score": "\u0663"}': "score",
     '{"bbox": null}': "bbox None",
     '{"score": Infinity}': "expected four numbers",
 }
