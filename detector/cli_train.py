@@ -28,8 +28,9 @@ def add_train(subparsers: Any) -> None:
     )
     parser.add_argument(
         "config",
-        help="name of an experiment, such as demo, tiny64 or yolo9000, a run's config.json, or a pipeline.config of "
-        "the TensorFlow Object Detection API",
+        help="name of an experiment, such as demo, tiny64 or yolo9000, a Python page with get_config(), a .toml or "
+        ".json with what differs from `base`, a run's config.json, or a pipeline.config of the TensorFlow Object "
+        "Detection API",
     )
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="DATASET", help="dataset directories of `wordtree convert`"

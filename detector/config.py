@@ -1,41 +1,43 @@
-"""Experiments as frozen dataclasses, and `--set key=value` on top of them.
+"""Experiments by name or file, and `--set section.key=value` on top of them.
 
-An experiment is a Python file in `detector/configs/` with `get_config() -> Experiment`; its docstring gives the
-command, the time and the expected result. The field types convert the text of an override; an unknown key names its
-nearest neighbour.
+    NAME                 a recipe that ships: `detector/configs/NAME.py`
+    my_page.py           a Python page with `get_config() -> Experiment`
+    my.toml, my.json     sections with the fields that differ; `base = "NAME"` is the recipe that they differ from
+    pipeline.config      of the TensorFlow Object Detection API
 
-Files of people are read within a limit, and regular files alone: a named pipe would be waited for without end, a device
-read without end. What was found in them is told shortened.
+All end in one `Experiment` by one conversion (`detector.fields`) and one check (`detector.limits`). A RUN/config.json
+is such a .json with every field.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import importlib
 import json
-import os
-import pkgutil
-import stat
-import types
-import typing
+import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from detector.configs import config_names
+from detector.given_text import nearest, read_limited, shortened
+from detector.limits import check_experiment, with_value
+from detector.own_module import MOST_BYTES, is_own_module, own_module
+from detector.pipeline_config.reading import looks_like_pipeline, read_pipeline
 from detector.sections import (
     AugmentConfig,
     DataConfig,
     DecodeConfig,
+    Experiment,
     LossConfig,
     ModelConfig,
     TrainConfig,
     TwoStageConfig,
 )
-from schemas.errors import ConfigError, FormatError, InputError, WordTreeError
+from schemas.errors import ConfigError, WordTreeError
 
 __all__ = [
+    "MOST_BYTES",
     "AugmentConfig",
     "DataConfig",
     "DecodeConfig",
@@ -47,98 +49,26 @@ __all__ = [
     "config_names",
     "experiment_from_json",
     "load_config",
-    "read_limited",
-    "shortened",
 ]
-
-MOST_BYTES = 4_000_000  # of an experiment's .json: those of runs have some kilobytes, and the .cfg of a network
-LONGEST_WORD = 80  # of what was found, in messages
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """Everything that decides a run."""
-
-    name: str
-    model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    two_stage: TwoStageConfig = field(default_factory=TwoStageConfig)
-
-    def to_json(self) -> str:
-        """JSON text that `experiment_from_json` reads back."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
 def experiment_from_json(text: str, where: str = "config.json") -> Experiment:
-    """Read what `Experiment.to_json` wrote.
+    """Read what `Experiment.to_json` wrote, or a part of it: what is not there has its default, or that of `base`.
 
     Raises:
         ConfigError: if a field is unknown or has the wrong type.
     """
     try:
-        data = json.loads(text)
+        return _from_sections(json.loads(text), where)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON ({error})") from error
-    if not isinstance(data, dict) or not all(isinstance(v, dict) for k, v in data.items() if k != "name"):
-        raise ConfigError(f"{where}: no experiment; expected an object with sections such as model and train")
-    experiment = Experiment(name=str(data.pop("name", "unnamed")))
-    for section, values in data.items():
-        for key, value in values.items():
-            experiment = _replace(experiment, f"{section}.{key}", value, where)
-    return experiment
-
-
-def shortened(text: str, most: int = LONGEST_WORD) -> str:
-    """What was found, for a message of one line: at most so many characters."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def read_limited(path: str, most: int) -> bytes:
-    """The bytes of a regular file.
-
-    Args:
-        path: of the file.
-        most: bytes; no more than these and one are ever read.
-
-    Raises:
-        InputError: if it is missing, cannot be read or is no regular file.
-        FormatError: if it is larger.
-    """
-    try:
-        # A named pipe without a writer is opened, not waited for.
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode):
-            os.close(opened)
-            kind = "folder" if stat.S_ISDIR(about.st_mode) else "pipe, socket or device"
-            raise InputError(f"cannot read {path}: it is a {kind}; expected a regular file: write its text to one")
-        with open(opened, "rb") as file:
-            data = file.read(most + 1)
-    except FileNotFoundError:
-        raise InputError(f"cannot read {path}: no such file; check its name") from None
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no name of a file"
-        raise InputError(f"cannot read {path} ({why})") from error
-    if len(data) > most:
-        size = max(about.st_size, len(data))
-        raise FormatError(f"{path}: has {size:,} bytes; expected at most {most:,}: give the file that was meant")
-    return data
-
-
-def config_names() -> list[str]:
-    """The experiments that ship with the package."""
-    package = importlib.import_module("detector.configs")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
 def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], None] = lambda line: None) -> Experiment:
-    """The experiment `detector/configs/NAME.py`, or a .json written by a run, with `section.key=value` overrides.
+    """The experiment of a name or file, with `section.key=value` overrides.
 
     Args:
-        name: of the experiment, or path of a .json or of a pipeline.config (see `detector.pipeline_config`).
+        name: of a recipe, or path of a .py, .toml, .json or pipeline.config (see `detector.pipeline_config`).
         overrides: `section.key=value` each.
         log: told line by line what became of the fields of a pipeline.config.
 
@@ -146,32 +76,12 @@ def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], N
         ConfigError: if there is no such experiment or key, or a value does not fit its type.
         InputError, FormatError: if a pipeline.config cannot be read.
     """
-    if name.endswith(".json"):
-        try:
-            text = read_limited(name, MOST_BYTES).decode("utf-8-sig", "replace")
-        except WordTreeError as error:
-            raise ConfigError(f"{error}; the .json of an experiment is RUN/config.json") from error
-        experiment = experiment_from_json(text, name)
-    elif name not in config_names() and _is_pipeline(name):
-        from detector.pipeline_config.reading import read_pipeline
-
-        reading = read_pipeline(Path(name))
-        experiment = reading.experiment
-        for line in reading.lines(name):
-            log(line)
-    elif name not in config_names():
-        raise ConfigError(
-            f"no config {_shown(name)}{_nearest(name, config_names())}; there are {', '.join(config_names())}"
-        )
-    else:
-        experiment = importlib.import_module(f"detector.configs.{name}").get_config()
+    experiment = _opened(name, log)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise ConfigError(f"--set {_shown(override)}: expected section.key=value, such as train.steps=500")
-        experiment = _replace(experiment, key.strip(), text.strip(), f"--set {shortened(override)}")
-    from detector.limits import check_experiment
-
+            raise ConfigError(f"--set {shortened(repr(override))}: expected section.key=value, such as train.steps=500")
+        experiment = with_value(experiment, key.strip(), text.strip(), f"--set {shortened(override)}")
     try:
         return check_experiment(experiment, name)
     except ConfigError as error:  # told with the overrides that it is about, not with all
@@ -182,72 +92,64 @@ def load_config(name: str, overrides: Sequence[str] = (), log: Callable[[str], N
         raise ConfigError(f"{' '.join(guilty) or name}: {text}") from None
 
 
-def _is_pipeline(name: str) -> bool:
-    from detector.pipeline_config.reading import looks_like_pipeline
+def _opened(name: str, log: Callable[[str], None]) -> Experiment:
+    names = config_names()
+    if name in names:
+        return importlib.import_module(f"detector.configs.{name}").get_config()
+    if is_own_module(name):
+        return _from_page(name)
+    if name.endswith((".json", ".toml")):
+        try:
+            text = read_limited(name, MOST_BYTES).decode("utf-8-sig", "replace")
+        except WordTreeError as error:
+            raise ConfigError(f"{error}; the .json of an experiment is RUN/config.json") from error
+        if name.endswith(".json"):
+            return experiment_from_json(text, name)
+        try:
+            return _from_sections(tomllib.loads(text), name)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{name}: not TOML ({error})") from error
+    if looks_like_pipeline(name):
+        reading = read_pipeline(Path(name))
+        for line in reading.lines(name):
+            log(line)
+        return reading.experiment
+    raise ConfigError(f"no config {shortened(repr(name))}{nearest(name, names)}; there are {', '.join(names)}")
 
-    return looks_like_pipeline(name)
+
+def _from_page(name: str) -> Experiment:
+    module = own_module(name)
+    experiment = module.get_config() if hasattr(module, "get_config") else None
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(f"{name}: has no get_config() that returns an Experiment; see the pages in detector/configs")
+    return experiment
 
 
-def _replace(experiment: Experiment, key: str, value: Any, where: str) -> Experiment:
-    section, _, name = key.partition(".")
-    sections = [f.name for f in dataclasses.fields(Experiment) if f.name != "name"]
-    if section not in sections:
+def _from_sections(data: Any, where: str) -> Experiment:
+    """The experiment of a user's file or of a run: of each section the fields that are there."""
+    if not isinstance(data, dict) or not all(isinstance(v, dict) for k, v in data.items() if k not in ("name", "base")):
+        raise ConfigError(f"{where}: no experiment; expected an object with sections such as model and train")
+    base = data.pop("base", None)
+    if base is not None and base not in config_names():
         raise ConfigError(
-            f"{where}: no section {_shown(section)}{_nearest(section, sections)}; there are {', '.join(sections)}"
+            f"{where} (base): found {shortened(repr(base))}{nearest(str(base), config_names())}; expected one of "
+            f"{', '.join(config_names())}"
         )
-    part = getattr(experiment, section)
-    hints = typing.get_type_hints(type(part))
-    if name not in hints:
-        raise ConfigError(
-            f"{where}: {section} has no key {_shown(name)}{_nearest(name, hints)}; it has {', '.join(hints)}"
-        )
-    converted = _convert(value, hints[name], f"{where} ({section}.{name})")
-    return dataclasses.replace(experiment, **{section: dataclasses.replace(part, **{name: converted})})
+    default = "unnamed" if base is None else Path(where).stem
+    name = str(data.pop("name", default))
+    if base is None:
+        experiment = _kind(data.get("model", {}).get("architecture"))(name=name)
+    else:
+        experiment = replace(load_config(base), name=name)
+    for section, values in data.items():
+        for key, value in values.items():
+            experiment = with_value(experiment, f"{section}.{key}", value, where)
+    return experiment
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Text, or a value from JSON, to the type of the field."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return None if value in (None, "none", "None") else _convert(value, args[0], where)
-    if origin is Literal:
-        if value not in args:
-            raise ConfigError(f"{where}: found {_shown(value)}; expected one of {', '.join(map(str, args))}")
-        return value
-    if origin is tuple:
-        if isinstance(value, str):
-            try:
-                value = json.loads(value if value.startswith("[") else f"[{value}]")
-            except ValueError:
-                value = [part.strip() for part in value.split(",")]
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: found {_shown(value)}; expected a list")
-        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
-        if len(inner) != len(value):
-            raise ConfigError(f"{where}: found {len(value)} values; expected {len(inner)}")
-        return tuple(_convert(part, kind, where) for part, kind in zip(value, inner, strict=True))
-    if hint is bool and isinstance(value, str):
-        if value.lower() in ("true", "1", "yes", "on"):
-            return True
-        if value.lower() in ("false", "0", "no", "off"):
-            return False
-        raise ConfigError(f"{where}: found {_shown(value)}; expected true or false")
-    if not isinstance(value, str) and (isinstance(value, bool) != (hint is bool) or hint is str):  # of JSON
-        raise ConfigError(f"{where}: found {shortened(json.dumps(value))}; expected {hint.__name__}")
-    try:
-        if hint is int and isinstance(value, str):
-            return int(value.replace("_", ""))
-        if hint is int and value != int(value):
-            raise ValueError
-        return hint(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{where}: found {_shown(value)}; expected {getattr(hint, '__name__', hint)}") from error
-
-
-def _shown(value: Any) -> str:
-    return shortened(repr(value))
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1) if len(word) <= LONGEST_WORD else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
+def _kind(architecture: Any) -> type[Experiment]:
+    """The experiment of an architecture: a user's own may extend it by a section of its own."""
+    if not isinstance(architecture, str) or not is_own_module(architecture):
+        return Experiment
+    found = [each for each in vars(own_module(architecture)).values() if isinstance(each, type)]
+    return next((each for each in found if issubclass(each, Experiment) and each is not Experiment), Experiment)

@@ -1,4 +1,7 @@
-"""Meta-architectures, one a file: `build(experiment, tree) -> Localizer | Classifier`, found by module name."""
+"""Meta-architectures, one a file: `build(experiment, tree) -> Localizer | Classifier`, found by module name.
+
+A user's own is found by the path of its Python file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import pkgutil
 
 from detector.api import Detector
 from detector.config import Experiment
+from detector.own_module import is_own_module, own_module
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
 
@@ -18,6 +22,11 @@ def build_detector(experiment: Experiment, tree: WordTree) -> Detector:
         ConfigError: if there is no such architecture.
     """
     name = experiment.model.architecture
+    if is_own_module(name):
+        own = own_module(name)
+        if not hasattr(own, "build"):
+            raise ConfigError(f"{name} has no build(experiment, tree), which model.architecture names")
+        return own.build(experiment, tree)
     modules = {
         m.name: importlib.import_module(f"detector.architectures.{m.name}") for m in pkgutil.iter_modules(__path__)
     }

@@ -8,28 +8,22 @@ Schedule and distortion are darknet19_448.cfg's; its turns of up to 7 degrees ar
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, ModelConfig, TrainConfig
+from detector.config import Experiment
+from detector.configs import darknet19
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    return Experiment(
-        name="darknet19_448",
-        model=ModelConfig(architecture="classifier", input_size=448),
+    """The experiment: what differs from `darknet19`."""
+    return darknet19.get_config().but(
+        "darknet19_448",
+        model={"input_size": 448},
         # The short side is drawn at 448 to 512 pixels, and a square of 448 cut out.
-        augment=AugmentConfig(scale=512 / 448, aspect=4 / 3, shift=1.0, hue=0.1, saturation=4 / 3, exposure=4 / 3),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=100_000,
-            batch_size=128,
-            subdivisions=4,
-            learning_rate=1e-3,
-            warmup_steps=0,
-            schedule="poly",
-            schedule_power=4.0,
-            weight_decay=5e-4,
-            clip_norm=0.0,  # darknet has no limit
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+        augment={"scale": 512 / 448},
+        train={
+            "steps": 100_000,
+            "subdivisions": 4,
+            "learning_rate": 1e-3,
+            "warmup_steps": 0,
+            "warmup_power": 1.0,
+        },
     )

@@ -2,38 +2,22 @@
 
     wordtree train faster_rcnn_vgg16 --data coco-train --tree coco.tree --init classes --out run
 
-Settings of Huang et al. (2017) and of its authors' published configurations: shorter side 600 pixels, anchors of four
-scales and three ratios every 16 pixels, 300 proposals, 64 of them trained, crops of 14 pooled to 7; momentum 0.9, a
-rate of 5e-4 an image, a tenth of it after 900,000 images and a hundredth after 1,200,000; no decay and gradients
-clipped at 10, as for the other networks. There nine workers took one image a step each, without waiting for each other;
-here a batch of 8 has 8 times the rate (`reference_batch`) and an eighth of the steps. Ours, not published: the 500
-steps of warm-up, the end after 1,400,000 images, and the frozen layers up to stride 2. With another batch the rate
-follows, the steps do not. Never run to the end.
-
-Landscape pictures are drawn 600 high, or 1024 wide, on a canvas of 608 x 1024; the rest is padding. Portraits are drawn
-smaller; at full size with `--set model.input_size=1024 --set model.input_height=1024`, anchors given anew.
-
-For accelerators; not trained here. The tree is flat: a .tree file with a line `NAME -1` for each class. With a tree and
-labels-only sets in --data, and `--set loss.weak=marginal --set loss.weak_scale=0.1`, it trains jointly.
-
-The dense layers and the head begin at random; the layers up to stride 2 stay as the classifier has them.
+As `faster_rcnn_resnet50`, but for the network, its second stage, a rate of 5e-4 an image and the layers that stay as
+the classifier has them: those up to stride 2. The dense layers and the head begin at random. For accelerators; not
+trained here, never run to the end.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from detector.config import Experiment, TwoStageConfig
+from detector.config import Experiment
 from detector.configs import faster_rcnn_resnet50
 
 
 def get_config() -> Experiment:
-    """The experiment: that of ResNet-50, but for the network, its second stage and the rate."""
-    base = faster_rcnn_resnet50.get_config()
-    return replace(
-        base,
-        name="faster_rcnn_vgg16",
-        model=replace(base.model, network="VGG16"),
-        train=replace(base.train, learning_rate=5e-4),
-        two_stage=TwoStageConfig(second_stage="dense", head_width=4096, frozen_stride=2),
+    """The experiment: what differs from `faster_rcnn_resnet50`."""
+    return faster_rcnn_resnet50.get_config().but(
+        "faster_rcnn_vgg16",
+        model={"network": "VGG16"},
+        train={"learning_rate": 5e-4},
+        two_stage={"second_stage": "dense", "head_width": 4096, "frozen_stride": 2, "frozen_norm": False},
     )

@@ -19,37 +19,24 @@ program's, `--set loss.weak=paper` the thesis's. The release of January 2017 had
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import Experiment
+from detector.configs import yolov2
 
-CELLS = 17  # of a side of 544 pixels
 PRIORS = ((0.77871, 1.14074), (3.00525, 4.31277), (9.22725, 9.61974))  # in cells
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    return Experiment(
-        name="yolo9000",
-        model=ModelConfig(
-            input_size=544, anchors=tuple((width / CELLS, height / CELLS) for width, height in PRIORS), num_anchors=3
-        ),
-        loss=LossConfig(small_box_weight=True),
+    """The experiment: what differs from `yolov2`."""
+    return yolov2.get_config().but(
+        "yolo9000",
+        model={
+            "input_size": 544,
+            "head_convs": 0,
+            "passthrough": 0,
+            "anchors": yolov2.in_images(PRIORS, 17),
+            "num_anchors": 3,
+        },
+        loss={"weak": "modern"},
         # The file's saturation and exposure of .75: factors of 3/4 to 4/3.
-        augment=AugmentConfig(mode="darknet", jitter=0.2, hue=0.1, saturation=4 / 3, exposure=4 / 3),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=500_200,
-            batch_size=64,
-            subdivisions=8,
-            learning_rate=1e-3,
-            warmup_steps=1000,
-            warmup_power=4.0,
-            schedule="steps",
-            schedule_steps=(400_000, 450_000),
-            schedule_scales=(0.1, 0.1),
-            weight_decay=5e-4,
-            clip_norm=0.0,  # darknet has no limit
-            multi_scale=tuple(range(320, 609, 32)),
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+        augment={"jitter": 0.2, "saturation": 4 / 3, "exposure": 4 / 3},
     )

@@ -12,31 +12,15 @@ nodes, 96,005,709 numbers.
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import Experiment
+from detector.configs import yolo9000
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    return Experiment(
-        name="yolo9000_thesis",
-        model=ModelConfig(input_size=416, head_convs=3, head_width=1024, passthrough=512, num_anchors=3),
-        loss=LossConfig(weak="paper"),
-        augment=AugmentConfig(mode="darknet", jitter=0.2, hue=0.1, saturation=1.5, exposure=1.5),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=500_200,
-            batch_size=64,
-            subdivisions=8,
-            learning_rate=1e-3,
-            warmup_steps=1000,
-            warmup_power=4.0,
-            schedule="steps",
-            schedule_steps=(400_000, 450_000),
-            schedule_scales=(0.1, 0.1),
-            weight_decay=5e-4,
-            clip_norm=0.0,
-            multi_scale=tuple(range(320, 609, 32)),
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+    """The experiment: what differs from `yolo9000`."""
+    return yolo9000.get_config().but(
+        "yolo9000_thesis",
+        model={"input_size": 416, "head_convs": 3, "passthrough": 512, "anchors": ()},
+        loss={"weak": "paper", "small_box_weight": False},
+        augment={"saturation": 1.5, "exposure": 1.5},
     )

@@ -8,9 +8,10 @@ operations an image: for accelerators. Start from a classifier (configurations d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
 
-CELLS = 19  # of a side of 608 pixels
 PRIORS = (  # in cells
     (0.57273, 0.677385),
     (1.87446, 2.06253),
@@ -18,6 +19,11 @@ PRIORS = (  # in cells
     (7.88282, 3.52778),
     (9.77052, 9.16828),
 )
+
+
+def in_images(priors: Sequence[tuple[float, float]], cells: int) -> tuple[tuple[float, float], ...]:
+    """Priors of a .cfg, in cells, as shares of an image with so many cells on a side."""
+    return tuple((width / cells, height / cells) for width, height in priors)
 
 
 def get_config() -> Experiment:
@@ -29,7 +35,7 @@ def get_config() -> Experiment:
             head_convs=3,
             head_width=1024,
             passthrough=64,
-            anchors=tuple((width / CELLS, height / CELLS) for width, height in PRIORS),
+            anchors=in_images(PRIORS, 19),
             num_anchors=5,
         ),
         loss=LossConfig(weak="off", small_box_weight=True),

@@ -8,9 +8,10 @@ operations an image. Its schedule has no burn-in: a tenth of the rate for the fi
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import Experiment
+from detector.configs import yolov2_tiny
+from detector.configs.yolov2 import in_images
 
-CELLS = 13  # of a side of 416 pixels
 PRIORS = (  # in cells
     (1.08, 1.19),
     (3.42, 4.41),
@@ -21,33 +22,17 @@ PRIORS = (  # in cells
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    return Experiment(
-        name="yolov2_tiny_voc",
-        model=ModelConfig(
-            network="tiny",
-            input_size=416,
-            head_convs=1,
-            head_width=1024,
-            anchors=tuple((width / CELLS, height / CELLS) for width, height in PRIORS),
-            num_anchors=5,
-        ),
-        loss=LossConfig(weak="off", small_box_weight=True),
-        augment=AugmentConfig(mode="darknet", jitter=0.2, hue=0.1, saturation=1.5, exposure=1.5),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=40_200,
-            batch_size=64,
-            subdivisions=2,
-            learning_rate=1e-4,
-            warmup_steps=0,
-            schedule="steps",
-            schedule_steps=(100, 20_000, 30_000),
-            schedule_scales=(10.0, 0.1, 0.1),
-            weight_decay=5e-4,
-            clip_norm=0.0,  # darknet has no limit
-            multi_scale=tuple(range(320, 609, 32)),
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+    """The experiment: what differs from `yolov2_tiny`."""
+    return yolov2_tiny.get_config().but(
+        "yolov2_tiny_voc",
+        model={"head_width": 1024, "anchors": in_images(PRIORS, 13)},
+        loss={"rescore": True},
+        train={
+            "steps": 40_200,
+            "learning_rate": 1e-4,
+            "warmup_steps": 0,
+            "warmup_power": 1.0,
+            "schedule_steps": (100, 20_000, 30_000),
+            "schedule_scales": (10.0, 0.1, 0.1),
+        },
     )

@@ -8,9 +8,9 @@ operations an image: for accelerators. Start from a classifier (configurations d
 
 from __future__ import annotations
 
-from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
+from detector.config import Experiment
+from detector.configs import yolov2
 
-CELLS = 13  # of a side of 416 pixels
 PRIORS = (  # in cells
     (1.3221, 1.73145),
     (3.19275, 4.00944),
@@ -21,34 +21,9 @@ PRIORS = (  # in cells
 
 
 def get_config() -> Experiment:
-    """The experiment."""
-    return Experiment(
-        name="yolov2_voc",
-        model=ModelConfig(
-            input_size=416,
-            head_convs=3,
-            head_width=1024,
-            passthrough=64,
-            anchors=tuple((width / CELLS, height / CELLS) for width, height in PRIORS),
-            num_anchors=5,
-        ),
-        loss=LossConfig(weak="off", small_box_weight=True),
-        augment=AugmentConfig(mode="darknet", jitter=0.3, hue=0.1, saturation=1.5, exposure=1.5),
-        train=TrainConfig(
-            optimizer="sgd",
-            steps=80_200,
-            batch_size=64,
-            subdivisions=8,
-            learning_rate=1e-3,
-            warmup_steps=1000,
-            warmup_power=4.0,
-            schedule="steps",
-            schedule_steps=(40_000, 60_000),
-            schedule_scales=(0.1, 0.1),
-            weight_decay=5e-4,
-            clip_norm=0.0,  # darknet has no limit
-            multi_scale=tuple(range(320, 609, 32)),
-            checkpoint_every=1000,
-            log_every=50,
-        ),
+    """The experiment: what differs from `yolov2`."""
+    return yolov2.get_config().but(
+        "yolov2_voc",
+        model={"input_size": 416, "anchors": yolov2.in_images(PRIORS, 13)},
+        train={"steps": 80_200, "schedule_steps": (40_000, 60_000)},
     )

@@ -6,31 +6,26 @@ from __future__ import annotations
 
 from detector.pipeline_config.fields import Fields
 
-DATA = "--data and --eval name datasets that `wordtree convert` wrote"
-SPEED = "how images are read ahead is not set here"
-MASKS = "no masks are read here"
 READER = {
-    **dict.fromkeys(("label_map_path", "tf_record_input_reader", "external_input_reader", "name", "input_type"), DATA),
-    "shuffle": "the order is drawn anew for every pass, by train.seed",
-    "shuffle_buffer_size": SPEED,
-    "filenames_shuffle_buffer_size": SPEED,
-    "queue_capacity": SPEED,
-    "min_after_dequeue": SPEED,
-    "num_epochs": "train.steps says how long",
-    "num_readers": SPEED,
-    "num_parallel_batches": SPEED,
-    "num_prefetch_batches": SPEED,
-    "read_block_length": SPEED,
-    "prefetch_size": SPEED,
-    "num_parallel_map_calls": SPEED,
-    "sample_1_of_n_examples": "every image counts here",
-    "max_number_of_boxes": "see data.max_boxes",
-    **dict.fromkeys(("load_instance_masks", "mask_type", "load_dense_pose", "load_keypoint_depth_features"), MASKS),
-    **dict.fromkeys(("num_keypoints", "keypoint_type_weight"), "no points are read here"),
-    **dict.fromkeys(("num_additional_channels", "load_multiclass_scores", "load_context_features"), "not read here"),
-    **dict.fromkeys(("load_track_id", "include_source_id", "frame_index"), "not read here"),
-    "use_display_name": "classes have the names of the tree",
-    "expand_labels_hierarchy": "the tree stands above every label",
+    "--data and --eval name datasets that `wordtree convert` wrote": (
+        "label_map_path tf_record_input_reader external_input_reader name input_type"
+    ),
+    "the order is drawn anew for every pass, by train.seed": "shuffle",
+    "how images are read ahead is not set here": (
+        "shuffle_buffer_size filenames_shuffle_buffer_size queue_capacity min_after_dequeue num_readers "
+        "num_parallel_batches num_prefetch_batches read_block_length prefetch_size num_parallel_map_calls"
+    ),
+    "train.steps says how long": "num_epochs",
+    "every image counts here": "sample_1_of_n_examples",
+    "see data.max_boxes": "max_number_of_boxes",
+    "no masks are read here": "load_instance_masks mask_type load_dense_pose load_keypoint_depth_features",
+    "no points are read here": "num_keypoints keypoint_type_weight",
+    "not read here": (
+        "num_additional_channels load_multiclass_scores load_context_features load_track_id include_source_id "
+        "frame_index"
+    ),
+    "classes have the names of the tree": "use_display_name",
+    "the tree stands above every label": "expand_labels_hierarchy",
 }
 METRICS = {
     "coco_detection_metrics": "coco",
@@ -40,35 +35,25 @@ METRICS = {
     "open_images_V2_detection_metrics": "openimages",
     "oid_challenge_detection_metrics": "openimages",
 }
-PICTURES = "see `wordtree detect` and its pictures"
 EVALUATION = {
-    "num_examples": "all images of the datasets are evaluated",
-    "max_evals": "train.evaluate_every says how often",
-    "eval_interval_secs": "train.evaluate_every says how often",
-    "use_moving_averages": "the averages are what is evaluated wherever train.ema has them",
-    "num_visualizations": PICTURES,
-    "visualization_export_dir": PICTURES,
-    "max_num_boxes_to_visualize": PICTURES,
-    "min_score_threshold": PICTURES,
-    "visualize_groundtruth_boxes": "see `wordtree inspect`",
-    "groundtruth_box_visualization_color": "see `wordtree inspect`",
-    "skip_scores": PICTURES,
-    "skip_labels": PICTURES,
-    "keep_image_id_for_visualization_export": PICTURES,
-    "export_path": "wordtree detect --format coco",
-    "ignore_groundtruth": "wordtree detect --format coco",
-    "include_metrics_per_category": "wordtree evaluate --csv",
-    "all_metrics_per_category": "wordtree evaluate --csv",
-    "recall_lower_bound": "precision is averaged over all recalls",
-    "recall_upper_bound": "precision is averaged over all recalls",
-    "eval_instance_masks": "no masks are predicted here",
-    **dict.fromkeys(("save_graph", "eval_master", "retain_original_images", "force_no_resize"), "not here"),
-    **dict.fromkeys(
-        ("retain_original_image_additional_channels", "parameterized_metric", "super_categories"), "not here"
+    "all images of the datasets are evaluated": "num_examples",
+    "train.evaluate_every says how often": "max_evals eval_interval_secs",
+    "the averages are what is evaluated wherever train.ema has them": "use_moving_averages",
+    "see `wordtree detect` and its pictures": (
+        "num_visualizations visualization_export_dir max_num_boxes_to_visualize min_score_threshold skip_scores "
+        "skip_labels keep_image_id_for_visualization_export"
     ),
-    "skip_predictions_for_unlabeled_class": "see data sets with verified labels",
+    "see `wordtree inspect`": "visualize_groundtruth_boxes groundtruth_box_visualization_color",
+    "wordtree detect --format coco": "export_path ignore_groundtruth",
+    "wordtree evaluate --csv": "include_metrics_per_category all_metrics_per_category",
+    "precision is averaged over all recalls": "recall_lower_bound recall_upper_bound",
+    "no masks are predicted here": "eval_instance_masks",
+    "not here": (
+        "save_graph eval_master retain_original_images force_no_resize retain_original_image_additional_channels "
+        "parameterized_metric super_categories"
+    ),
+    "see data sets with verified labels": "skip_predictions_for_unlabeled_class",
 }
-REWRITER = "no quantised training here; see `wordtree export`"
 
 
 def read_evaluation(file: Fields) -> None:
@@ -90,4 +75,4 @@ def read_evaluation(file: Fields) -> None:
         for reader in file.messages(name):
             reader.leave_all(READER)
     rewriter = file.message("graph_rewriter")
-    rewriter.leave_all({"quantization": REWRITER, "sparsity": REWRITER})
+    rewriter.leave_all({"no quantised training here; see `wordtree export`": "quantization sparsity"})

@@ -7,13 +7,12 @@ a scalar that stands twice holds its last value, and messages of one name are on
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from detector.config import LONGEST_WORD, shortened
+from detector.given_text import nearest, shortened
 from detector.limits import RANGES
 from detector.pipeline_config.text_format import Field, Scalar
 from schemas.errors import FormatError
@@ -93,10 +92,8 @@ class Book:
             if field.name in self.asked.get(parent, ()):
                 self.other.append(Entry(path, field.line, "{}", "says nothing: the defaults hold"))
                 continue
-            known = self.asked.get(parent, ()) if len(found) < HINTS and len(name) <= LONGEST_WORD else ()
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"(did you mean {near[0]!r}?)" if near else ""
-            found.append(Entry(path, field.line, _shown(field), hint))
+            known = self.asked.get(parent, ()) if len(found) < HINTS else ()
+            found.append(Entry(path, field.line, _shown(field), nearest(name, sorted(known)).strip()))
         return tuple(found)
 
 
@@ -234,9 +231,10 @@ class Fields:
                     self.book.other.append(Entry(full, leaf.line, _shown(leaf), why))
 
     def leave_all(self, reasons: Mapping[str, str]) -> None:
-        """`leave` for each name of a table."""
-        for name, why in reasons.items():
-            self.leave(name, why)
+        """`leave` for a table of reasons: each with the names that it holds for, between spaces."""
+        for why, names in reasons.items():
+            for name in names.split():
+                self.leave(name, why)
 
     def _named(self, name: str) -> list[Field]:
         self._ask(name)

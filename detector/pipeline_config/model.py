@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from detector.config import TwoStageConfig, shortened
+from detector.given_text import shortened
 from detector.limits import LEAST_SHORTER_SIDE
 from detector.pipeline_config.fields import Fields
 from detector.pipeline_config.second_stage import read_second_stage
 from detector.pipeline_config.weights import read_hyperparameters
+from detector.two_stage.config import TwoStageConfig
 from schemas.errors import ConfigError
 
 MODELS = ("faster_rcnn", "ssd", "center_net", "experimental_model")
@@ -86,20 +87,14 @@ FIXED = (
     ("first_stage_nms_score_threshold", 0.0, "proposals are limited by their number alone here"),
 )
 UNUSED = {
-    "num_classes": "the classes are the nodes of --tree",
-    "second_stage_mask_prediction_loss_weight": "no masks are predicted here",
-    "resize_masks": "no masks are predicted here",
-    "inplace_batchnorm_update": "statistics are always updated in the step here",
-    "use_static_shapes": "shapes are always static here",
-    "use_static_shapes_for_eval": "shapes are always static here",
-    "use_static_balanced_label_sampler": "shapes are always static here",
-    "use_matmul_gather_in_matcher": "the same numbers; gathered here",
-    "use_partitioned_nms_in_first_stage": "the same boxes; in tiles here",
-    "use_combined_nms_in_first_stage": "the same boxes; in tiles here",
-    "return_raw_detections_during_predict": "decided at export",
-    "output_final_box_features": "decided at export",
-    "output_final_box_rpn_features": "decided at export",
-    "hard_example_miner": "no hard examples are mined here: RoIs are sampled",
+    "the classes are the nodes of --tree": "num_classes",
+    "no masks are predicted here": "second_stage_mask_prediction_loss_weight resize_masks",
+    "statistics are always updated in the step here": "inplace_batchnorm_update",
+    "shapes are always static here": "use_static_shapes use_static_shapes_for_eval use_static_balanced_label_sampler",
+    "the same numbers; gathered here": "use_matmul_gather_in_matcher",
+    "the same boxes; in tiles here": "use_partitioned_nms_in_first_stage use_combined_nms_in_first_stage",
+    "decided at export": "return_raw_detections_during_predict output_final_box_features output_final_box_rpn_features",
+    "no hard examples are mined here: RoIs are sampled": "hard_example_miner",
 }
 
 
@@ -179,7 +174,7 @@ def _extractor(extractor: Fields) -> int:
     remark = "" if trained else "it keeps what --init gives: without --init set two_stage.frozen_norm=false"
     extractor.take("batch_norm_trainable", {"two_stage.frozen_norm": not trained}, remark, default=False)
     own = "the backbone is as keras.applications has it"
-    extractor.leave_all({"conv_hyperparams": own, "override_base_feature_extractor_hyperparams": own})
+    extractor.leave_all({own: "conv_hyperparams override_base_feature_extractor_hyperparams"})
     extractor.leave("pad_to_multiple", "sides of the canvas are always multiples of the stride")
     return stride
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from detector.config import shortened
+from detector.given_text import shortened
 from detector.pipeline_config.fields import Fields, short_value
 
 KINDS = (
@@ -122,7 +122,7 @@ def _exponential(decay: Fields, steps: int) -> None:
     decay.leave("staircase", "as it is here" if stairs else "always in stairs here, the same every decay_steps")
     burn_in = decay.integer("burnin_steps", 0)
     told = f"no rate of its own for the first {burn_in} steps here: see train.warmup_steps" if burn_in else "0: none"
-    decay.leave_all(dict.fromkeys(("burnin_steps", "burnin_learning_rate"), told))
+    decay.leave_all({told: "burnin_steps burnin_learning_rate"})
     lowest = decay.number("min_learning_rate", 0.0)
     decay.leave("min_learning_rate", "as it is here" if lowest == 0 else "the rate has no floor here")
 

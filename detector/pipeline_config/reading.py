@@ -11,21 +11,21 @@ Every scalar of the file, and every message that holds nothing, is in exactly on
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from detector.config import Experiment, config_names, read_limited
-from detector.limits import check_experiment
+from detector.configs import config_names
+from detector.given_text import read_limited
+from detector.limits import check_experiment, with_value
 from detector.pipeline_config.evaluation import read_evaluation
 from detector.pipeline_config.fields import Book, Entry, Fields
 from detector.pipeline_config.model import read_model
 from detector.pipeline_config.second_stage import NAMES_PER_BOX
 from detector.pipeline_config.text_format import MOST_CHARACTERS, parse_text
 from detector.pipeline_config.training import read_training
+from detector.sections import Experiment
 from schemas.errors import FormatError, InputError
 
 _BEGINNING = re.compile(
@@ -134,16 +134,8 @@ def pipeline_experiment(text: str, where: str = "pipeline.config", name: str = "
     read_training(file)
     read_evaluation(file)
     unknown = book.unknown(fields)
-    experiment = check_experiment(_experiment(name, book.settings), where)
-    return Reading(experiment, tuple(book.taken), tuple(book.other), unknown, tuple(book.flags))
-
-
-def _experiment(name: str, settings: Mapping[str, Any]) -> Experiment:
-    """The default experiment with settings by section.key."""
     experiment = Experiment(name=name)
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in settings.items():
-        section, _, field = key.partition(".")
-        sections.setdefault(section, {})[field] = value
-    parts = {section: dataclasses.replace(getattr(experiment, section), **own) for section, own in sections.items()}
-    return dataclasses.replace(experiment, **parts)
+    for key, value in book.settings.items():
+        experiment = with_value(experiment, key, value, where)
+    experiment = check_experiment(experiment, where)
+    return Reading(experiment, tuple(book.taken), tuple(book.other), unknown, tuple(book.flags))

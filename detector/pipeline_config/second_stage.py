@@ -23,27 +23,22 @@ LOSSES = {
     "bootstrapped_sigmoid": ("sigmoid", "without the bootstrap, which is not here"),
     "weighted_logits_softmax": ("softmax", "of labels, not of logits"),
 }
-MASKS = "no masks are predicted here"
 HEAD_UNUSED = {
-    "box_code_size": "four numbers a box here",
-    "mask_prediction_conv_depth": MASKS,
-    "mask_prediction_num_conv_layers": MASKS,
-    "mask_height": MASKS,
-    "mask_width": MASKS,
-    "masks_are_class_agnostic": MASKS,
-    "convolve_then_upsample_masks": MASKS,
+    "four numbers a box here": "box_code_size",
+    "no masks are predicted here": (
+        "mask_prediction_conv_depth mask_prediction_num_conv_layers mask_height mask_width "
+        "masks_are_class_agnostic convolve_then_upsample_masks"
+    ),
 }
 SUPPRESSION_UNUSED = {
-    "max_detections_per_class": "--limit holds for all classes together",
-    "use_static_shapes": "shapes are always static here",
-    "max_classes_per_detection": "see --top of `wordtree detect`",
-    "soft_nms_sigma": "boxes are kept or fall here, scores are not lowered",
-    "use_partitioned_nms": "the same boxes",
-    "use_combined_nms": "the same boxes",
-    "combined_nms": "the same boxes",
-    "change_coordinate_frame": "boxes are always relative to the picture",
-    "use_hard_nms": "as it is here",
-    "use_cpu_nms": "where it is computed is decided here",
+    "--limit holds for all classes together": "max_detections_per_class",
+    "shapes are always static here": "use_static_shapes",
+    "see --top of `wordtree detect`": "max_classes_per_detection",
+    "boxes are kept or fall here, scores are not lowered": "soft_nms_sigma",
+    "the same boxes": "use_partitioned_nms use_combined_nms combined_nms",
+    "boxes are always relative to the picture": "change_coordinate_frame",
+    "as it is here": "use_hard_nms",
+    "where it is computed is decided here": "use_cpu_nms",
 }
 NAMES_PER_BOX = 5  # `wordtree detect --top`: the likeliest of a box; theirs counts every class of it
 
@@ -101,7 +96,7 @@ def _loss(rcnn: Fields, processing: Fields) -> None:
         loss.take(kind, {"two_stage.classes": classes}, remark)
         inside = loss.message(kind)
         inside.leave("anchorwise_output", "the loss of each box counts, as theirs does")
-        inside.leave_all(dict.fromkeys(("logit_scale", "gamma", "alpha", "hard_bootstrap"), "not here"))
+        inside.leave_all({"not here": "logit_scale gamma alpha hard_bootstrap"})
     if kind and converter != "IDENTITY" and by_score != classes:
         processing.leave("score_converter", f"the loss decides: {classes}")
     else:

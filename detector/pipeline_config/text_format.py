@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from detector.config import shortened
+from detector.given_text import shortened
 from schemas.errors import FormatError
 
 MOST_CHARACTERS = 1_000_000

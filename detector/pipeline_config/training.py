@@ -13,82 +13,49 @@ from detector.pipeline_config.rates import read_rate
 OPTIMIZERS = ("momentum_optimizer", "rms_prop_optimizer", "adam_optimizer")
 WITHOUT_END = 1_000_000  # steps where num_steps is 0, which means without end
 LARGE_EPSILON = 0.1
-BEGIN = "weights come from --init: a run, a .weights file or a Keras file"
-CLUSTER = "--strategy says where it is computed"
-QUEUE = "images are read ahead without a setting here"
 UNUSED = {
-    "fine_tune_checkpoint": BEGIN,
-    "fine_tune_checkpoint_type": BEGIN,
-    "fine_tune_checkpoint_version": BEGIN,
-    "from_detection_checkpoint": BEGIN,
-    "load_all_detection_checkpoint_vars": BEGIN,
-    "freeze_variables": "names of their variables; see two_stage.frozen_stride and two_stage.frozen_norm",
-    "update_trainable_variables": "names of their variables; see two_stage.frozen_stride and two_stage.frozen_norm",
-    "sync_replicas": CLUSTER,
-    "startup_delay_steps": CLUSTER,
-    "replicas_to_aggregate": CLUSTER,
-    "batch_queue_capacity": QUEUE,
-    "num_batch_queue_threads": QUEUE,
-    "prefetch_queue_capacity": QUEUE,
-    "keep_checkpoint_every_n_hours": "see train.checkpoint_every and --keep",
-    "bias_grad_multiplier": "gradients of biases are not scaled here",
-    "merge_multiple_label_boxes": "with two_stage.classes=sigmoid equal boxes share their labels here",
-    "use_multiclass_scores": "labels are taken as they are here",
-    "unpad_groundtruth_tensors": "truths are masked here",
-    "retain_original_images": "see `wordtree inspect`",
-    "summarize_gradients": "not here",
-    "data_augmentation_options": "has no counterpart here",
+    "weights come from --init: a run, a .weights file or a Keras file": (
+        "fine_tune_checkpoint fine_tune_checkpoint_type fine_tune_checkpoint_version from_detection_checkpoint "
+        "load_all_detection_checkpoint_vars"
+    ),
+    "names of their variables; see two_stage.frozen_stride and two_stage.frozen_norm": (
+        "freeze_variables update_trainable_variables"
+    ),
+    "--strategy says where it is computed": "sync_replicas startup_delay_steps replicas_to_aggregate",
+    "images are read ahead without a setting here": (
+        "batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity"
+    ),
+    "see train.checkpoint_every and --keep": "keep_checkpoint_every_n_hours",
+    "gradients of biases are not scaled here": "bias_grad_multiplier",
+    "with two_stage.classes=sigmoid equal boxes share their labels here": "merge_multiple_label_boxes",
+    "labels are taken as they are here": "use_multiclass_scores",
+    "truths are masked here": "unpad_groundtruth_tensors",
+    "see `wordtree inspect`": "retain_original_images",
+    "not here": "summarize_gradients",
+    "has no counterpart here": "data_augmentation_options",
 }
-OPTION_LEAVES = {
-    "random_adjust_brightness": "has no counterpart here; augment.exposure is near",
-    "random_adjust_contrast": "has no counterpart here; augment.exposure is near",
-    "random_distort_color": "has no counterpart here; augment.hue, saturation and exposure are near",
-    "random_image_scale": "has no counterpart here; augment.scale is near",
-    "random_crop_image": "has no counterpart here; augment.scale and shift are near",
-    "random_pad_image": "has no counterpart here; augment.scale and shift are near",
-    "random_crop_pad_image": "has no counterpart here; augment.scale and shift are near",
-    "random_square_crop_by_scale": "has no counterpart here; augment.scale and shift are near",
+OPTIONS = {
+    "has no counterpart here; augment.exposure is near": "random_adjust_brightness random_adjust_contrast",
+    "has no counterpart here; augment.hue, saturation and exposure are near": "random_distort_color",
+    "has no counterpart here; augment.scale is near": "random_image_scale",
+    "has no counterpart here; augment.scale and shift are near": (
+        "random_crop_image random_pad_image random_crop_pad_image random_square_crop_by_scale"
+    ),
+    "has no counterpart here": (
+        "random_horizontal_flip random_rgb_to_gray random_adjust_hue random_adjust_saturation normalize_image "
+        "random_pixel_value_scale random_jitter_boxes random_absolute_pad_image random_crop_to_aspect_ratio "
+        "random_black_patches random_resize_method scale_boxes_to_pixel_coordinates resize_image "
+        "subtract_channel_mean ssd_random_crop ssd_random_crop_pad ssd_random_crop_fixed_aspect_ratio "
+        "ssd_random_crop_pad_fixed_aspect_ratio random_vertical_flip random_rotation90 rgb_to_gray "
+        "convert_class_logits_to_softmax random_self_concat_image autoaugment_image drop_label_probabilistically "
+        "remap_labels random_jpeg_quality random_downscale_to_target_pixels random_patch_gaussian "
+        "random_scale_crop_and_pad_to_square adjust_gamma"
+    ),
 }
-OPTIONS = (
-    "random_horizontal_flip",
-    "random_rgb_to_gray",
-    "random_adjust_hue",
-    "random_adjust_saturation",
-    "normalize_image",
-    "random_pixel_value_scale",
-    "random_image_scale",
-    "random_adjust_brightness",
-    "random_adjust_contrast",
-    "random_distort_color",
-    "random_jitter_boxes",
-    "random_crop_image",
-    "random_pad_image",
-    "random_absolute_pad_image",
-    "random_crop_pad_image",
-    "random_crop_to_aspect_ratio",
-    "random_black_patches",
-    "random_resize_method",
-    "scale_boxes_to_pixel_coordinates",
-    "resize_image",
-    "subtract_channel_mean",
-    "ssd_random_crop",
-    "ssd_random_crop_pad",
-    "ssd_random_crop_fixed_aspect_ratio",
-    "ssd_random_crop_pad_fixed_aspect_ratio",
-    "random_vertical_flip",
-    "random_rotation90",
-    "rgb_to_gray",
-    "convert_class_logits_to_softmax",
-    "random_self_concat_image",
-    "autoaugment_image",
-    "drop_label_probabilistically",
-    "remap_labels",
-    "random_jpeg_quality",
-    "random_downscale_to_target_pixels",
-    "random_patch_gaussian",
-    "random_square_crop_by_scale",
-    "random_scale_crop_and_pad_to_square",
-    "adjust_gamma",
+CHANGES = (  # theirs, its field and that one's default, the setting of ours, a remark
+    ("random_horizontal_flip", "probability", 0.5, "augment.flip", ""),
+    ("random_rgb_to_gray", "probability", 0.1, "augment.grey", ""),
+    ("random_adjust_hue", "max_delta", 0.02, "augment.hue", "in turns, as theirs"),
 )
 
 
@@ -131,7 +98,7 @@ def _optimizer(optimizer: Fields, steps: int) -> None:
         epsilon = inside.number("epsilon", 1.0)
         ours = "sgd" if epsilon >= LARGE_EPSILON else "adamw"
         remark = f"no RMSProp here; with an epsilon of {epsilon:g} this is near: check the rate"
-        inside.leave_all({"decay": "no RMSProp here", "epsilon": "no RMSProp here"})
+        inside.leave_all({"no RMSProp here": "decay epsilon"})
     if kind in optimizer:
         optimizer.take(kind, {"train.optimizer": ours}, remark)
     else:
@@ -155,27 +122,20 @@ def _augmentation(train: Fields) -> None:
     settings |= {"augment.flip": 0.0, "augment.grey": 0.0, "augment.hue": 0.0, "augment.saturation": 1.0}
     settings["augment.jitter"] = 0.0  # the mode here does not read it; so nobody takes it for jitter
     for option in train.messages("data_augmentation_options"):
-        option.one_of(*OPTIONS)
+        option.one_of(*" ".join(OPTIONS.values()).split())
         if "random_horizontal_flip" in option:
-            flip = option.message("random_horizontal_flip")
-            flip.leave("keypoint_flip_permutation", "no points are read here")
-            option.take("random_horizontal_flip", {"augment.flip": flip.number("probability", 0.5)})
-            flip.leave("probability", "see augment.flip")
-        elif "random_rgb_to_gray" in option:
-            grey = option.message("random_rgb_to_gray")
-            option.take("random_rgb_to_gray", {"augment.grey": grey.number("probability", 0.1)})
-            grey.leave("probability", "see augment.grey")
-        elif "random_adjust_hue" in option:
-            hue = option.message("random_adjust_hue")
-            option.take("random_adjust_hue", {"augment.hue": hue.number("max_delta", 0.02)}, "in turns, as theirs")
-            hue.leave("max_delta", "see augment.hue")
-        elif "random_adjust_saturation" in option:
+            option.message("random_horizontal_flip").leave("keypoint_flip_permutation", "no points are read here")
+        for name, inner, default, setting, remark in CHANGES:
+            if name in option:
+                inside = option.message(name)
+                option.take(name, {setting: inside.number(inner, default)}, remark)
+                inside.leave(inner, f"see {setting}")
+        if "random_adjust_saturation" in option:
             factors = option.message("random_adjust_saturation")
             least, most = factors.number("min_delta", 0.8), factors.number("max_delta", 1.25)
             if not 0 < least <= most:
                 raise factors.error(f"found factors from {least:g} to {most:g}; expected numbers above 0, rising")
             widest = round(max(most, 1 / least), 6)
             option.take("random_adjust_saturation", {"augment.saturation": widest}, "a factor, or one over it")
-            factors.leave_all(dict.fromkeys(("min_delta", "max_delta"), "see augment.saturation"))
-        for name in OPTIONS:
-            option.leave(name, OPTION_LEAVES.get(name, "has no counterpart here"))
+            factors.leave_all({"see augment.saturation": "min_delta max_delta"})
+        option.leave_all(OPTIONS)

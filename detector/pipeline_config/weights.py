@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from detector.pipeline_config.fields import Fields
 
-BEGIN = "layers begin as they do here"
 UNUSED = {
-    "op": "layers are what they are here",
-    "initializer": BEGIN,
-    "activation": "relu here",
-    "regularize_depthwise": "train.weight_decay holds for all kernels",
-    "batch_norm": "no normalisation in these layers here",
-    "sync_batch_norm": "no normalisation in these layers here",
-    "group_norm": "no normalisation in these layers here",
-    "force_use_bias": "as it is here",
+    "layers are what they are here": "op",
+    "layers begin as they do here": "initializer",
+    "relu here": "activation",
+    "train.weight_decay holds for all kernels": "regularize_depthwise",
+    "no normalisation in these layers here": "batch_norm sync_batch_norm group_norm",
+    "as it is here": "force_use_bias",
 }
 
 

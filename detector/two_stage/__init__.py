@@ -2,6 +2,7 @@
 
 Others (SSD, R-FCN, RetinaNet) can use each of them alone.
 
+config.py        what Faster R-CNN reads beside the sections that all share
 anchor_shapes.py shapes of anchors from scales and ratios
 grid_anchors.py  boxes of given shapes at every cell
 box_coder.py     a box relative to another, as four numbers to learn, and back
