@@ -89,20 +89,23 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         variables = [v.value for v in body.trainable_variables]
 
         @tf.function
-        def step() -> object:
+        def backbone_step() -> object:
             tape: Any
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.cast(body(batch.images, training=True), tf.float32) ** 2)
             return [tf.reduce_sum(g[..., :1]) for g in tape.gradient(loss, variables)]
+
+        step = backbone_step
 
         forward = tf.function(lambda: tf.reduce_sum(body(batch.images, training=False)))
     else:
         trainer: Any = Trainer(experiment, tree)
         done = iter(range(10**9))
 
-        def step() -> object:
+        def trainer_step() -> object:
             return trainer.train_step(batch, next(done))
 
+        step = trainer_step
         forward = tf.function(lambda: trainer.detector.predict(batch.images, training=False).boxes)
     return {
         "forward_ms": clock(forward, args),

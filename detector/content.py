@@ -8,9 +8,6 @@ TensorFlow Object Detection API does the same with zeros in place of grey.)
 Shape shorthand: B images, S boxes or anchors.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -10,9 +10,6 @@ cut boxes come closer, and one of two objects at the edge would be lost.
 Shape shorthand: B images, M boxes, K kept, T boxes of a block.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal

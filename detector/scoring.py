@@ -6,9 +6,6 @@ by objectness, suppressed whatever the class; and for truths that a proposal lie
 Shape shorthand: B images, S slots, C classes, K kept, M truths, N nodes.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import functools

@@ -6,9 +6,6 @@ from the root is the absolute probability. `wordtree.probability` is the slow re
 Shape shorthand: N nodes, G sibling groups, D the depth of the deepest node + 1.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -8,9 +8,6 @@ cost (truth -1234). A flat list of classes is a tree with one group, and the los
 Shape shorthand: B images, L labels kept per image, N nodes, K classes among which the best are looked for.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any, NoReturn
@@ -43,7 +40,7 @@ class TreeClassifier:
         self.experiment, self.tree = experiment, tree
         self.tables: TreeTables = tree_tables(tree)
         config = experiment.model
-        images = keras.Input((None, None, 3), name="images")
+        images: Any = keras.Input((None, None, 3), name="images")
         x = build_features(images, config)
         if config.dropout:
             x = keras.layers.SpatialDropout2D(config.dropout, name="dropout")(x)

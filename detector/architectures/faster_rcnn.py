@@ -11,9 +11,6 @@ Where the picture does not fill its canvas, the padding (grey, as in every netwo
 object: see `detector.content`.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -5,9 +5,6 @@ has a box, P(object) and classes (`detector.region.slots.Predictions`), so that 
 suppression and the rules for labels-only images need not know where it came from.
 """
 
-# pyright: reportOptionalOperand=false, reportOperatorIssue=false
-# (TensorFlow's own annotations do not know operators of tensors.)
-
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

@@ -5,9 +5,6 @@ label; a labels-only image takes the class part alone, by one of the rules of `d
 a tree with one group, so this is YOLOv2 too.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any
@@ -83,7 +80,7 @@ def build_network(config: ModelConfig, nodes: int) -> tuple[keras.Model, RegionH
     """
     if not config.anchors:
         raise ConfigError("model.anchors is empty; run `wordtree anchors DATASET` or let `wordtree train` do it")
-    images = keras.Input((None, None, 3), name="images")
+    images: Any = keras.Input((None, None, 3), name="images")
     features = build_features(images, config)
     if config.dropout:
         features = keras.layers.SpatialDropout2D(config.dropout, name="dropout")(features)

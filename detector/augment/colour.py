@@ -8,7 +8,6 @@ Known to differ: where hue + shift is exactly 1.0, darknet's wrap lets it stand 
 red. Here it is red.
 """
 
-# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportIndexIssue=false
 # pyright: reportOptionalOperand=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations

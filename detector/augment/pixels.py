@@ -11,7 +11,6 @@
 What no pixel covers is grey, 0.5. `detector.augment.darknet` is the oracle of the last two.
 """
 
-# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportIndexIssue=false
 # pyright: reportOptionalOperand=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def _place(image: tf.Tensor, placement: tf.Tensor, size: Any, law: Law) -> tf.Te
 def _traced(dtype: tf.DType, law: Law) -> Any:
     """`_place` as one graph for images of all sizes."""
     specs = (tf.TensorSpec([None, None, 3], dtype), tf.TensorSpec([5], tf.float32), tf.TensorSpec([2], tf.int32))
-    return tf.function(lambda *inputs: _place(*inputs, law), input_signature=specs)
+    return tf.function(lambda image, placement, size: _place(image, placement, size, law), input_signature=specs)
 
 
 def halvings(size: Any, placement: tf.Tensor, canvas: tuple[Any, Any]) -> tf.Tensor:
@@ -92,12 +91,13 @@ def sample_source(
         f32[height, width, 3] in the image's unit, and which rows, bool[height], and columns, bool[width], are covered.
     """
     canvas = as_canvas(size)
-    if extent is None:
-        extent = tf.cast(tf.shape(image)[:2], tf.float32)
+    covered: Any = tf.cast(tf.shape(image)[:2], tf.float32) if extent is None else extent
     if law == "zoom":
-        image, extent = _shrunk(image, extent, halvings(extent, placement, canvas))
+        image, covered = _shrunk(image, covered, halvings(covered, placement, canvas))
     side = tf.shape(image)[:2]
-    (at_y, rows), (at_x, columns) = (_axis(law, canvas[k], extent[k], placement[k], placement[2 + k]) for k in range(2))
+    (at_y, rows), (at_x, columns) = (
+        _axis(law, canvas[k], covered[k], placement[k], placement[2 + k]) for k in range(2)
+    )
     flip = placement[4] > 0.5
     ends = tf.stack([at_y[0], at_x[0], at_y[-1], at_x[-1]])
     before, after = tf.ones([2], tf.int32), tf.ones([2], tf.int32)

@@ -6,9 +6,6 @@ classes are looked at. Nothing else is counted (normalisation, activations, crop
 and in the tables of the papers. Zeros of padding count.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportAttributeAccessIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import math

@@ -6,9 +6,6 @@ one stage    network     | names                                 and what is sai
 The last stage, photo, ends with the whole inference and is added by the stopwatch's user (`detector.bench.one_arm`).
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false
-# (TensorFlow's own annotations do not know what it does.)
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -6,9 +6,6 @@ of a sum over replicas is the same sum. (`keras.layers.BatchNormalization(synchr
 the square of the mean from the mean of the squares.)
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 from functools import partial

@@ -8,9 +8,6 @@
 A process takes part from its first operation on: `open_cluster` is called before TensorFlow has done anything.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportAttributeAccessIssue=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 import hashlib
@@ -187,7 +184,8 @@ def _multi_worker(found: ClusterDescription, log: Callable[[str], None]) -> Clus
 def _jobs(workers: int) -> Sequence[Any]:
     from tensorflow.python.distribute import collective_all_reduce_strategy  # which knows where the message lives
 
-    return [collective_all_reduce_strategy.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=workers)]
+    module: Any = collective_all_reduce_strategy
+    return [module.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=workers)]
 
 
 def _tpu_strategy(log: Callable[[str], None]) -> Any:

@@ -9,9 +9,6 @@ The replicas hold equal weights at all times: they begin equal, and apply equal 
 Shape shorthand: B images of a step, R replicas, n parts, b = B / (n R).
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 from collections.abc import Callable

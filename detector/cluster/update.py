@@ -4,9 +4,6 @@ Every replica has the same summed gradients and the same weights, so all come to
 would sum the gradients once more, and cannot stand inside a condition (float16 skips steps).
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any

@@ -13,9 +13,6 @@ Weights are those of the Keras layer: gamma (darknet's scales), beta (darknet's 
 float32 in every precision.
 """
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-# (TensorFlow's own annotations do not know its compatibility modules.)
-
 from __future__ import annotations
 
 from typing import Any

@@ -3,9 +3,6 @@
 Shape shorthand: B images, S slots, K slots that are looked at, N nodes, T names for a box, D detections kept.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any, Protocol

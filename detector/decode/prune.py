@@ -6,9 +6,6 @@ P(object) <= threshold has no detection under any rule, and leaving it out chang
 Shape shorthand: B images, S slots, K slots kept.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -12,9 +12,6 @@ same rules as slow loops.
 Shape shorthand: R boxes, N nodes, L nodes of a list, I inner nodes above them, T names for a box.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any, Literal

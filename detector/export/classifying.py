@@ -3,9 +3,6 @@
 Shape shorthand: B images, H x W canvas, T names for an image, N nodes of the tree.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -5,9 +5,6 @@ without a limit of the shorter side, "darknet" and "stretched" as the networks w
 is `detector.augment`'s, step by step in the same arithmetic.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -1,6 +1,5 @@
 """Reads a .tflite file of `wordtree export` and decodes its raw output as the trained detector would."""
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 # (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors, nor tf.lite.)
 

@@ -3,11 +3,9 @@
 The interpreter is LiteRT's (`ai_edge_litert`) where that is installed, else the one inside of TensorFlow.
 """
 
-# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# (TensorFlow's own annotations do not know tf.lite.)
-
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +96,7 @@ def open_interpreter(path: str | Path, threads: int = 2) -> Any:
 def interpreter_of(path: Path, threads: int) -> Any:
     """LiteRT's where it is installed."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        Interpreter = import_module("ai_edge_litert.interpreter").Interpreter
     except ImportError:
         Interpreter = tf.lite.Interpreter
     return Interpreter(model_path=str(path), num_threads=threads)

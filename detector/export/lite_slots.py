@@ -1,8 +1,5 @@
 """What detectors read from TFLite files share: scores and detections from their slots, and that they do not learn."""
 
-# pyright: reportOptionalOperand=false, reportOperatorIssue=false
-# (TensorFlow's own annotations do not know operators of tensors.)
-
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

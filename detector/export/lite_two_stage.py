@@ -14,9 +14,6 @@ their precision in an integer file too:
                    classes   [P, N]            logits, before the softmax over each group of siblings, or the sigmoids
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator

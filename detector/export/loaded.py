@@ -1,6 +1,5 @@
 """Exports, loaded again, in the place of the run's detector: how the check sees what a user will get."""
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
 # pyright: reportAttributeAccessIssue=false
 # (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
 

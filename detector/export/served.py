@@ -41,7 +41,8 @@ class ServedModel(tf.Module):
     ) -> None:
         super().__init__(name="wordtree")
         self._trained = trained
-        self._options, self._canvas, self._fit = options, canvas, fit
+        self._options, self._canvas = options, canvas
+        self._fit: Fit = fit
         self._tables = tree_tables(tree)
         self.weights = [weight.value for weight in trained.model.weights]
         self.words = word_tables(tree)

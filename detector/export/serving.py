@@ -7,9 +7,6 @@ graph.
 Shape shorthand: B images, H x W canvas, K detections, L nodes, S slots, N nodes of the tree.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any

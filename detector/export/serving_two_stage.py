@@ -1,6 +1,5 @@
 """Faster R-CNN as a SavedModel: as every detector, and told where the picture lies on a canvas that it is given."""
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
 # pyright: reportIncompatibleMethodOverride=false
 # (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
 

@@ -6,9 +6,6 @@ truth overwrites only those that it touches.
 Shape shorthand: B images, S slots, A priors, M truths, D depth of the tree.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple

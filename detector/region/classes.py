@@ -8,9 +8,6 @@ Shape shorthand: B images, S slots, A priors, F features, N nodes, D depth, M tr
 U table rows in question, G members of all groups on a path.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol

@@ -7,9 +7,6 @@ constant target (the IoU, who is assigned where) is behind a stop_gradient. A fl
 Shape shorthand: B images, S slots, A priors, M truths, D depth of the tree.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

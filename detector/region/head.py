@@ -5,9 +5,6 @@ N = 9,418 it holds a third of the network's operations, but a step supervises th
 filters are computed everywhere and the class filters are a table, [A, N, F], of which rows are read as needed.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import math

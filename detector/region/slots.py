@@ -8,9 +8,6 @@ Priors are lengths in cells, as in a .cfg: an input of another size has other ce
 Shape shorthand: B images, H x W cells, A priors, S = H W A slots in the order ((j W + i) A + a), N nodes.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -10,9 +10,6 @@ stands outside of the velocity; in `keras.optimizers.SGD` it stands inside, whic
 changes: after a step from lr to lr / 10 Keras goes on for a while at the old pace.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any

@@ -3,9 +3,6 @@
 Shape shorthand: B images of a batch, n parts, V trainable variables.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know no operators of tensors.)
-
 from __future__ import annotations
 
 from collections.abc import Callable

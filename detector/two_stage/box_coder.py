@@ -5,9 +5,6 @@
 x, y are centres; all relative to the canvas, so the codes do not depend on its size.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import math

@@ -8,9 +8,6 @@ i / (H - 1); here its boxes are moved so that it reads the points above, on a ma
 Shape shorthand: B images, H x W cells, C channels, R boxes, s the size of a crop.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false, reportCallIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any, Literal
@@ -83,7 +80,8 @@ class CropLayer(keras.layers.Layer):
 
     def __init__(self, size: int, pool: int = 2, method: Method = "op", middle: float = 0.5, **options: Any) -> None:
         super().__init__(**options)
-        self.size, self.pool, self.method, self.middle = size, pool, method, middle
+        self.size, self.pool, self.middle = size, pool, middle
+        self.method: Method = method
 
     def call(self, features: Any, boxes: Any) -> Any:
         """Crops of all boxes of all images, one after another."""

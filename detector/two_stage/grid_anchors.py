@@ -4,9 +4,6 @@ Shapes may come from scales and ratios (`detector.two_stage.anchor_shapes`), or 
 `model.anchors`. At another size of input they keep their pixels.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -4,9 +4,6 @@ The second stage's last layer is `detector.region.head.RegionHead` over vectors 
 numbers of the box, P(object), and a table of classes that is read where a label needs it.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any
@@ -37,7 +34,7 @@ class ProposalHead(keras.layers.Layer):
     def __init__(self, shapes: int, width: int, **options: Any) -> None:
         super().__init__(**options)
         self.shapes, self.width = shapes, width
-        normal = keras.initializers.TruncatedNormal(stddev=DEVIATION)
+        normal: Any = keras.initializers.TruncatedNormal(stddev=DEVIATION)
         self.conv = keras.layers.Conv2D(
             width, 3, padding="same", activation="relu", kernel_initializer=normal, name="conv"
         )

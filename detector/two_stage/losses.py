@@ -7,9 +7,6 @@ softmax over the classes, and P(object) stands for its background. The weights a
 Shape shorthand: B images, S anchors, R RoIs, K positive RoIs at most, M truths, D depth.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -9,12 +9,9 @@ What lies by half in a region to ignore (a crowd) is no background: people did n
 Shape shorthand: B images, S anchors, M truths.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -63,9 +60,9 @@ def match(
     overlap = box_ops.pairwise_iou(anchors, boxes)  # [B, S, M]
     overlap = tf.where(mask[:, None], overlap, -1.0)
     count = tf.shape(overlap)[1]
-    if allowed is not None:
-        allowed = allowed if len(allowed.shape) == 2 else allowed[None]
-        overlap = tf.where(allowed[..., None], overlap, -1.0)
+    may: Any = allowed if allowed is None or len(allowed.shape) == 2 else allowed[None]
+    if may is not None:
+        overlap = tf.where(may[..., None], overlap, -1.0)
     best = tf.reduce_max(overlap, axis=2)
     truth = tf.argmax(overlap, axis=2, output_type=tf.int32)
     positive = best >= high
@@ -79,8 +76,8 @@ def match(
     negative = (best < low) & ~positive
     if ignored is not None:
         negative &= ~in_regions(anchors, boxes, ignored)
-    if allowed is not None:
-        positive, negative = positive & allowed, negative & allowed
+    if may is not None:
+        positive, negative = positive & may, negative & may
     return Matches(tf.where(best >= 0, truth, 0), positive, negative)
 
 

@@ -9,9 +9,6 @@ It says nothing of groups below its labels: unknown is never negative.
 Shape shorthand: B images, S slots, K slots in question, M truths, N nodes, D depth.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple

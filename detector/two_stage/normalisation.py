@@ -5,7 +5,6 @@ in inference, over several replicas. Keras takes mean, variance, product and sum
 its own over the map: a step on ResNet-50 took 1.2 times the CPU time with them, in another run (docs/training-cost.md).
 """
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 # pyright: reportOptionalMemberAccess=false
 # (TensorFlow's own annotations know neither its compatibility modules nor operators of tensors.)
 

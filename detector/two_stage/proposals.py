@@ -7,9 +7,6 @@ best that stay are the proposals, best first. The shapes are fixed: rows beyond 
 Shape shorthand: B images, S anchors, C candidates, P proposals.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any, NamedTuple

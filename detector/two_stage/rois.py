@@ -9,9 +9,6 @@ one-stage head.
 Shape shorthand: B images, S anchors, P proposals, M truths, R RoIs, K positive RoIs at most.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -6,9 +6,6 @@ parts of a batch, several workers and a resumed run draw alike.
 Shape shorthand: B images, S candidates.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import tensorflow as tf

@@ -15,9 +15,6 @@ learnt, so that an early mistake does not confirm itself.
 Shape shorthand: B images, S slots, L labels.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import numpy as np

@@ -3,9 +3,6 @@
 Every architecture holds one `Guidance`; `supervise` fills it before training.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 import numpy as np

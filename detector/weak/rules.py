@@ -21,9 +21,6 @@ ours to offer. The terms have darknet's scales, so that their gradients are its 
 Shape shorthand: B images, S slots, L labels.
 """
 
-# pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import NamedTuple
