@@ -8,8 +8,6 @@ Known to differ: where hue + shift is exactly 1.0, darknet's wrap lets it stand 
 red. Here it is red.
 """
 
-# pyright: reportOptionalOperand=false, reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -11,8 +11,6 @@
 What no pixel covers is grey, 0.5. `detector.augment.darknet` is the oracle of the last two.
 """
 
-# pyright: reportOptionalOperand=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-
 from __future__ import annotations
 
 import functools

@@ -1,8 +1,5 @@
 """Reads a .tflite file of `wordtree export` and decodes its raw output as the trained detector would."""
 
-# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors, nor tf.lite.)
-
 from __future__ import annotations
 
 import json

@@ -13,9 +13,6 @@ In the integer file all five are int8 with their scale and zero point in the fil
 each channel, and scales of what flows between layers come from example images.
 """
 
-# pyright: reportAttributeAccessIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors, nor tf.lite.)
-
 from __future__ import annotations
 
 import contextlib

@@ -1,8 +1,5 @@
 """Exports, loaded again, in the place of the run's detector: how the check sees what a user will get."""
 
-# pyright: reportAttributeAccessIssue=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from pathlib import Path

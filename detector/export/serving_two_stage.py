@@ -1,8 +1,5 @@
 """Faster R-CNN as a SavedModel: as every detector, and told where the picture lies on a canvas that it is given."""
 
-# pyright: reportIncompatibleMethodOverride=false
-# (TensorFlow's own annotations know neither slices with an ellipsis nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any

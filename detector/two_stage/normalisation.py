@@ -5,9 +5,6 @@ in inference, over several replicas. Keras takes mean, variance, product and sum
 its own over the map: a step on ResNet-50 took 1.2 times the CPU time with them, in another run (docs/training-cost.md).
 """
 
-# pyright: reportOptionalMemberAccess=false
-# (TensorFlow's own annotations know neither its compatibility modules nor operators of tensors.)
-
 from __future__ import annotations
 
 from typing import Any
@@ -37,6 +34,7 @@ class FusedNormalization(keras.layers.BatchNormalization):
         )
         count = tf.cast(tf.size(maps) // tf.shape(maps)[-1], tf.float32)
         biased = variance * ((count - 1) / count)  # the kernel's is over one fewer
+        moving: Any
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, biased)):
             moving.assign(moving.value * self.momentum + tf.stop_gradient(batch) * (1 - self.momentum))
         return tf.cast(outputs, self.compute_dtype)
