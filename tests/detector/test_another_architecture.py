@@ -105,6 +105,7 @@ def test_labels_alone_supervise_it_too():
     assert ((terms["weak_class"].numpy() > 0) == labelled).all()
 
 
+@pytest.mark.slow
 def test_it_learns_a_batch_by_heart(monkeypatch):
     monkeypatch.setattr("detector.training.step.build_detector", Ssd)
     rng = np.random.default_rng(0)

@@ -13,9 +13,9 @@ from detector.architectures import build_detector  # noqa: E402
 from detector.bench.operations import count_operations, einsum_products, flops_of  # noqa: E402
 from detector.bench.stages import inference  # noqa: E402
 from detector.config import DecodeConfig  # noqa: E402
-from detector.networks.summary import summarise  # noqa: E402
 from tests.detector.bench_runs import ONE, TWO  # noqa: E402
 from tests.detector.conftest import TREE  # noqa: E402
+from tests.detector.network_summary import summarise  # noqa: E402
 
 
 def multiplications(equation, *shapes):

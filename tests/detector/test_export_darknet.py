@@ -34,6 +34,7 @@ def photo(height, width):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_published_files_become_models_that_see_and_find_as_darknet_does(shared, tmp_path, capsys):
     folder = shared("oracle", "N1_plain_det")
     files = [str(folder / "net.cfg"), str(folder / "init.weights")]

@@ -16,8 +16,8 @@ from detector.config import Experiment, ModelConfig, load_config  # noqa: E402
 from detector.networks.build import build_features, build_layers, grid_of, layers_of, output_stride  # noqa: E402
 from detector.networks.layers import AvgPool, Conv, Dropout, MaxPool, Reorg, Route  # noqa: E402
 from detector.networks.published import channels, classifier_layers, strides  # noqa: E402
-from detector.networks.summary import billion_operations, format_summary, parameters, summarise  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
+from tests.detector.network_summary import billion_operations, format_summary, parameters, summarise  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
 
 ANCHORS = ((0.1, 0.1), (0.3, 0.4), (0.7, 0.7))

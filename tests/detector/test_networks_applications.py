@@ -11,8 +11,8 @@ tf = pytest.importorskip("tensorflow")
 from detector.config import ModelConfig  # noqa: E402
 from detector.networks.applications import BACKBONES, DEVIATION, MEAN, ImageScaling, tap_backbone  # noqa: E402
 from detector.networks.build import build_features, grid_of, output_stride  # noqa: E402
-from detector.networks.summary import billion_operations, parameters, summarise  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
+from tests.detector.network_summary import billion_operations, parameters, summarise  # noqa: E402
 
 QUICK = ["MobileNet", "MobileNetV3Small", "ResNet50V2", "VGG16", "Xception"]
 

@@ -25,7 +25,8 @@ from pipelines.engines import leash
 from pipelines.engines.programs import described, find_flink_jar, find_java, find_prism
 from schemas.errors import ConfigError
 
-pytestmark = pytest.mark.xdist_group("engines")  # one worker: each of them wants the whole machine
+# One worker: each of them wants the whole machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("engines")]
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARDS = 24
