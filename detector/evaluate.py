@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from detector.dataset import Dataset
-from detector.measure import METRICS, Evidence, Training, measure
+from detector.measure import Training, measure
 from detector.metrics import lvis
 from detector.metrics.columns import Found, Ints
+from detector.metrics.evidence import Evidence
+from detector.metrics.metric import all_metrics
 from detector.official import read_official
 from detector.results import image_names, read_results
 from detector.run import Run
@@ -47,7 +49,7 @@ def evaluate(
         dataset: with boxes.
         batch_size: images at a time.
         log: takes progress lines.
-        metrics: of `METRICS`; all that fit the dataset if left out.
+        metrics: of `all_metrics`; all that fit the dataset if left out.
         split: wnid to "seen", "unseen_near" or "unseen_far", instead of the counts of the training data.
         official: a COCO file that takes the place of the dataset's own boxes, if it proves to hold the same.
 
@@ -113,7 +115,7 @@ def evaluate_results(
         training: what decides the groups; without it all classes are in the third one.
         categories: whether category_id is the dataset's "class" id, what its "source" file calls the class, or a "node"
             of the tree; "": class, or source where that knows more of the file's entries.
-        metrics: of `METRICS`; all that fit the dataset if left out.
+        metrics: of `all_metrics`; all that fit the dataset if left out.
         official: as in `evaluate`; image ids and category ids of the results are then its own.
 
     Raises:
@@ -194,7 +196,7 @@ def _result(
         "images": len(evidence.truth.order),
         "ground_truth": official or "records",
         "ranked_by": ranked_by,
-        "metrics": [name for name in METRICS if name in wanted],
+        "metrics": [name for name in all_metrics() if name in wanted],
         "left_out": {"not_looked_for": len(evidence.found) - len(evidence.judged)},
         **measure(evidence, training, wanted),
         "seconds": round(time.monotonic() - began, 1),
@@ -202,8 +204,8 @@ def _result(
 
 
 def default_metrics(dataset: Dataset) -> tuple[str, ...]:
-    """All, but Open Images' only for a dataset of its kind: elsewhere nobody verified image labels."""
-    return tuple(name for name in METRICS if name != "openimages" or dataset.manifest.source.startswith("open"))
+    """All that fit its source."""
+    return tuple(key for key, metric in all_metrics().items() if metric.fits(dataset.manifest.source))
 
 
 def nodes_above(nodes: list[int], tree: WordTree) -> list[int]:
@@ -242,9 +244,9 @@ def check_metrics(text: str) -> tuple[str, ...]:
         ConfigError: one is unknown.
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in METRICS]
-    if unknown or not names:
-        raise ConfigError(f"--metrics {text}: expected some of {', '.join(METRICS)}")
+    known = all_metrics()
+    if not names or any(name not in known for name in names):
+        raise ConfigError(f"--metrics {text}: expected some of {', '.join(known)}")
     return names
 
 

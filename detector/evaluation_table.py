@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detector.measure import MORE, OTHERS, USUAL
 from detector.metrics.errors import KINDS
+from detector.metrics.metric import Figure, all_figures, all_metrics
 from detector.metrics.precision import mean_or_none
 
 GROUPS = {
@@ -17,7 +17,7 @@ GROUPS = {
     "untrained": "not in the training data",
 }
 FACTS = ("label", "wnid", "node", "path", "group", "split", "training_boxes", "training_labels", "truths")
-FIGURES = (*USUAL, *OTHERS, "node_AP50", "top1", "top5", *MORE)
+TOP = (Figure("top1", "top 1"), Figure("top5", "top 5"))  # of whole images
 
 
 def notes(result: Mapping[str, Any]) -> list[str]:
@@ -49,9 +49,10 @@ def notes(result: Mapping[str, Any]) -> list[str]:
 def table(result: Mapping[str, Any]) -> str:
     """Classes with boxes, classes without, means; then the figures of the whole."""
     main = next((name for name in ("AP50", "VOC10", "VOC07", "OpenImages", "top1") if _any(result, name)), "AP50")
-    columns = {"AP50": USUAL, "top1": ("top1", "top5")}.get(main, (main,))
+    usual = tuple(figure.key for figure in all_figures() if figure.usual)
+    columns = {"AP50": usual, "top1": ("top1", "top5")}.get(main, (main,))
     head = f"{'class':48}{''.join(f' {name:>5}' for name in columns)}  {'truths':>6} {'boxes':>6} {'labels':>6}"
-    mean = "AP: mean over overlaps 0.50:0.95; " if columns == USUAL else ""
+    mean = "AP: mean over overlaps 0.50:0.95; " if columns == usual else ""
     lines = [f"{head}  ({mean}boxes, labels: in training; figures from 0 to 1)"]
     for group, title in GROUPS.items():
         rows = [row for row in result["classes"] if row["group"] == group]
@@ -89,11 +90,10 @@ def _means(result: Mapping[str, Any]) -> list[str]:
     summary = result["summary"]
     columns = ("", "_boxed", "_unboxed", "_unboxed_near", "_unboxed_far")
     titles = ("all", "boxed", "unboxed", "near", "far")
-    names = {"AP": "AP (0.50:0.95)", "AP50": "AP50", "AP75": "AP75"}
-    names |= {name: name.replace("_", "@") if name[3:].isdigit() else name for name in MORE}
-    names |= {"VOC07": "VOC07", "VOC10": "VOC10", "OpenImages": "Open Images"}
-    names |= {"recall1": "recall@1", "recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc"}
-    told = [name for name in names if summary.get(name) is not None or (name in MORE and name in summary)]
+    figures = [figure for metric in all_metrics().values() for figure in metric.figures if figure.has_mean]
+    names = {figure.summary_key: figure.title for figure in figures}
+    late = {figure.summary_key for figure in figures if figure.late}
+    told = [name for name in names if summary.get(name) is not None or (name in late and name in summary)]
     if not told:
         return []
     title = "means, LVIS's rules" if result.get("rules") == "LVIS" else "means over classes"
@@ -141,11 +141,14 @@ def csv_text(results: Sequence[Mapping[str, Any]]) -> str:
     """One line for each dataset and class; empty where a figure was not asked for or there is no truth."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", *FACTS, *FIGURES, *KINDS])
+    figures = all_figures()
+    late = [figure.late for figure in figures].index(True)
+    names = [figure.key for figure in (*figures[:late], *TOP, *figures[late:])]
+    writer.writerow(["dataset", *FACTS, *names, *KINDS])
     for result in results:
         for row in result["classes"]:
             facts = [row.get(name, "") for name in FACTS]
-            figures = ["" if row.get(name) is None else f"{row[name]:.6f}" for name in FIGURES]
+            figures = ["" if row.get(name) is None else f"{row[name]:.6f}" for name in names]
             words = row.get("errors") or {}
             writer.writerow([result["dataset"], *facts, *figures, *(words.get(word, "") for word in KINDS)])
     return out.getvalue()

@@ -15,9 +15,14 @@ classes are similar if they share a node below the roots, or one is above the ot
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from detector.metrics.columns import Bools, Found, Ints, Truths, by_image, pairwise_overlap
+from detector.metrics.evidence import Evidence
+from detector.metrics.groups import GROUPS
+from detector.metrics.metric import Metric, Rows
 from detector.metrics.voc import HIT, IGNORED, verdicts
 from wordtree.metrics import lowest_common_ancestor, tree_distance
 from wordtree.tree import WordTree
@@ -96,3 +101,20 @@ def counts_by_class(rows: Ints, kind: Ints, found: Found, classes: list[int]) ->
         name: {word: int(((klass == name) & (kind == number)).sum()) for number, word in enumerate(KINDS)}
         for name in classes
     }
+
+
+def measure(evidence: Evidence, rows: Rows) -> dict[str, Any]:
+    """See `Metric.measure`."""
+    similar = similar_nodes(list(evidence.nodes.values()), evidence.tree)
+    looked, kind = kinds(evidence.truths, evidence.judged, similar, evidence.ids)
+    counts = counts_by_class(looked, kind, evidence.judged, evidence.ids)
+    totals: dict[str, dict[str, int]] = {group: {word: 0 for word in KINDS} for group in ("all", *GROUPS)}
+    for row, klass in zip(rows, evidence.ids, strict=True):
+        row["errors"] = counts[klass]
+        for group in ("all", row["group"]):
+            for word, number in counts[klass].items():
+                totals[group][word] += number
+    return {"errors": {group: words for group, words in totals.items() if any(words.values())}}
+
+
+METRICS = (Metric("errors", 5, (), measure),)

@@ -14,10 +14,13 @@ Source: the published metric code (`object_detection/utils/object_detection_eval
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from detector.metrics.columns import Floats, Found, Ints, Pairs, Truths, by_image, pairwise_overlap, was_looked_for
+from detector.metrics.evidence import Evidence
+from detector.metrics.metric import Figure, Metric, Rows
 from detector.metrics.precision import Curve, curves_by_class
 from detector.metrics.voc import FALSE, HIT, IGNORED, class_keys, match_best
 from wordtree.tree import WordTree
@@ -101,3 +104,24 @@ def _groups(found: Found, group: Truths, words: Ints, weight: float, iou: float)
         np.array([score for _, score in entries], np.float64),
         np.full(len(entries), float(weight)),
     )
+
+
+def measure(evidence: Evidence, rows: Rows) -> dict[str, Any]:
+    """See `Metric.measure`."""
+    nodes = list(evidence.nodes.values())
+    truths = expand_truths(evidence.truths_at_nodes, evidence.tree)
+    truths = truths.take(np.isin(truths.klass, nodes))
+    verified = expand_labels(evidence.labels, evidence.tree)
+    curves = class_curves(truths, evidence.found_at_nodes, verified, sorted(set(nodes)))
+    for row in rows:
+        curve = curves[row["node"]]
+        row["OpenImages"] = None if curve is None else curve.area()
+    return {}
+
+
+def _is_open_images(source: str) -> bool:
+    """Elsewhere nobody verified image labels."""
+    return source.startswith("open")
+
+
+METRICS = (Metric("openimages", 3, (Figure("OpenImages", "Open Images"),), measure, fits=_is_open_images),)

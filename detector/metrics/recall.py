@@ -10,9 +10,13 @@ with these alone does not hold the class; but a best box that lies on one lies o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from detector.metrics.columns import Bools, Found, Ints, Truths, by_image, pairwise_overlap
+from detector.metrics.evidence import Evidence
+from detector.metrics.metric import Figure, Metric, Rows
 
 LIMITS = (1, 10, 100)
 
@@ -83,3 +87,20 @@ def _hits(truths: Truths, best: Found, iou: float) -> Bools:
         same = best.klass[rows][:, None] == truths.klass[of_image][None]
         right[rows] = (same & (pairwise_overlap(best.box[rows], truths.box[of_image]) >= iou)).any(axis=1)
     return right
+
+
+def measure(evidence: Evidence, rows: Rows) -> dict[str, Any]:
+    """See `Metric.measure`."""
+    proposals = evidence.found if evidence.proposals is None else evidence.proposals
+    best = best_boxes(evidence.found) if evidence.best is None else evidence.best
+    recall = recall_per_class(evidence.truths, first_hit_rank(evidence.truths, proposals), evidence.ids)
+    localised = correct_localisation(evidence.truths, best, evidence.ids)
+    for row, klass in zip(rows, evidence.ids, strict=True):
+        row |= {f"recall{limit}": share for limit, share in recall[klass].items()}
+        hits, images = localised[klass]
+        row["CorLoc"] = hits / images if images else None
+    return {}
+
+
+_FIGURES = tuple(Figure(f"recall{limit}", f"recall@{limit}") for limit in LIMITS)
+METRICS = (Metric("recall", 4, (*_FIGURES, Figure("CorLoc", "CorLoc", mean_key="corloc")), measure, in_training=True),)

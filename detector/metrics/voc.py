@@ -7,9 +7,14 @@ would do; neither where it is difficult. Less: a false one. Difficult truths are
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from detector.metrics.columns import Bools, Floats, Found, Ints, Truths, by_image, pairwise_overlap
+from detector.metrics.evidence import Evidence
+from detector.metrics.metric import Figure, Metric, Rows
 from detector.metrics.precision import Curve, curves_by_class
 
 HIT, FALSE, IGNORED = 1, 0, -1
@@ -65,3 +70,20 @@ def class_curves(
     return curves_by_class(
         found.klass[counts], found.score[counts], (words[counts] == HIT).astype(np.float64), positives
     )
+
+
+def _measure(key: str, area: Callable[[Curve], float]) -> Callable[[Evidence, Rows], dict[str, Any]]:
+    def measure(evidence: Evidence, rows: Rows) -> dict[str, Any]:
+        curves = class_curves(evidence.truths, evidence.judged, evidence.ids)
+        for row, klass in zip(rows, evidence.ids, strict=True):
+            curve = curves[klass]
+            row[key] = None if curve is None else area(curve)
+        return {}
+
+    return measure
+
+
+METRICS = (
+    Metric("voc07", 1, (Figure("VOC07", "VOC07", "VOC 2007"),), _measure("VOC07", Curve.eleven_points)),
+    Metric("voc10", 2, (Figure("VOC10", "VOC10", "VOC 2010"),), _measure("VOC10", Curve.area)),
+)

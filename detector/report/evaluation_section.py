@@ -10,24 +10,13 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from detector.evaluation_table import TOP
+from detector.metrics.metric import all_figures, all_metrics
 from detector.report.evaluation_plots import group_bars, legend, stacked_bars, unit_plot
 from detector.report.inputs import Inputs, Missing
 
 KINDS = ("correct", "localisation", "similar", "other", "background")
 GROUPS = {"boxed": "boxed", "unboxed": "never boxed", "unboxed_near": "… below a boxed class", "unboxed_far": "… far"}
-FIGURES = {
-    "AP50": "AP50", "VOC07": "VOC 2007", "VOC10": "VOC 2010", "OpenImages": "Open Images", "recall1": "recall@1",
-    "recall10": "recall@10", "recall100": "recall@100", "corloc": "CorLoc",
-}  # fmt: skip
-COCO = {
-    "AP": "AP", "AP50": "AP50", "AP75": "AP75", "AP_S": "AP small", "AP_M": "AP medium", "AP_L": "AP large",
-    "AR_1": "AR@1", "AR_10": "AR@10", "AR_100": "AR@100", "AR_300": "AR@300", "AR_S": "AR small", "AR_M": "AR medium",
-    "AR_L": "AR large",
-}  # fmt: skip
-CLASS_FIGURES = {
-    **{name: title for name, title in FIGURES.items() if name != "corloc"}, "CorLoc": "CorLoc", **COCO,
-    "node_AP50": "AP50 at the node", "top1": "top 1", "top5": "top 5",
-}  # fmt: skip
 NAME_GROUPS = ("all", "boxed", "unboxed", "untrained")
 MOST_CLASSES = 60
 Row = Mapping[str, Any]
@@ -68,11 +57,12 @@ def _safely(build: Callable[[Row, str], str], evaluation: Row, key: str) -> str:
 def _coco_numbers(evaluation: Row, key: str) -> str:
     """COCO's numbers of all classes and of the groups."""
     summary = evaluation["summary"]
-    names = [name for name in COCO if name in summary]
+    coco = {figure.key: figure.page_name for figure in all_metrics()["coco"].figures}
+    names = [name for name in coco if name in summary]
     if "AP_S" not in names:
         return ""
     parts = {"": "all", **{f"_{group}": title for group, title in GROUPS.items()}}
-    head = "".join(f'<th scope="col" class="num">{escape(COCO[name])}</th>' for name in names)
+    head = "".join(f'<th scope="col" class="num">{escape(coco[name])}</th>' for name in names)
     body = "".join(
         f'<tr><th scope="row">{escape(title)}</th>'
         f"{_cells([_percent(_number(summary.get(name + part))) for name in names])}</tr>"
@@ -93,7 +83,8 @@ def _coco_numbers(evaluation: Row, key: str) -> str:
 
 def _group_figures(evaluation: Row, key: str) -> str:
     summary = evaluation["summary"]
-    groups = [group for group in GROUPS if any(_number(summary.get(f"{name}_{group}")) is not None for name in FIGURES)]
+    figures = {figure.summary_key: figure.page_name for figure in all_figures() if figure.bars}
+    groups = [group for group in GROUPS if any(_number(summary.get(f"{name}_{group}")) is not None for name in figures)]
     counts = {group: int(summary.get(f"classes_{group}") or 0) for group in groups}
     titles = dict(GROUPS)
     for part, word in (("unboxed_near", "all below a boxed class"), ("unboxed_far", "all far")):
@@ -102,7 +93,7 @@ def _group_figures(evaluation: Row, key: str) -> str:
             titles["unboxed"] += f", {word}"
     rows = [
         (title, [_number(summary.get(f"{name}_{group}")) for group in groups])
-        for name, title in FIGURES.items()
+        for name, title in figures.items()
         if any(_number(summary.get(f"{name}_{group}")) is not None for group in groups)
     ]
     if len(rows) < 2:
@@ -144,11 +135,13 @@ def _counts(words: Row) -> dict[str, int]:
 
 def _class_table(evaluation: Row, key: str) -> str:
     rows = evaluation["classes"]
-    names = [name for name in CLASS_FIGURES if any(_number(row.get(name)) is not None for row in rows)]
+    figures = sorted(all_figures(), key=lambda figure: not figure.bars)
+    titles = {figure.key: figure.page_name for figure in (*figures, *TOP)}
+    names = [name for name in titles if any(_number(row.get(name)) is not None for row in rows)]
     errors = any(row.get("errors") for row in rows)
     if not set(names) - {"AP50"}:
         return ""
-    heads = [CLASS_FIGURES[name] for name in names] + [*KINDS] * errors
+    heads = [titles[name] for name in names] + [*KINDS] * errors
     head = "".join(f'<th scope="col" class="num">{escape(text)}</th>' for text in heads)
     body = []
     for row in rows:

@@ -191,10 +191,10 @@ def known_metrics(architecture: str) -> list[str]:
     """The keys of a summary of an evaluation on the way that can choose the best."""
     if architecture == "classifier":
         return ["top1", "top5", "top1_classes", "top5_classes", "hF"]
-    from detector.measure import ROW_FIGURES, summary
-    from detector.metrics import coco
+    from detector.measure import summary
+    from detector.metrics.metric import all_metrics
 
-    told = [name for name in ROW_FIGURES if name in coco.names() or name.startswith(("recall", "CorLoc"))]
+    told = [figure.key for metric in all_metrics().values() if metric.in_training for figure in metric.figures]
     keys = summary([{"truths": 0, **dict.fromkeys(told)}], {})
     return [key for key in keys if not key.startswith("classes_")]
 
@@ -206,5 +206,7 @@ def evaluate_run(run: Run, dataset: Dataset, batch_size: int) -> dict[str, Any]:
 
         return evaluate_classes(run, dataset, batch_size=batch_size, log=lambda line: None)
     from detector.evaluate import evaluate
+    from detector.metrics.metric import all_metrics
 
-    return evaluate(run, dataset, batch_size=batch_size, log=lambda line: None, metrics=("coco", "recall"))
+    asked = [key for key, metric in all_metrics().items() if metric.in_training]
+    return evaluate(run, dataset, batch_size=batch_size, log=lambda line: None, metrics=asked)

@@ -15,7 +15,7 @@ from detector.config import ModelConfig  # noqa: E402
 from detector.dataset import open_dataset  # noqa: E402
 from detector.evaluate import evaluate  # noqa: E402
 from detector.evaluation_table import table  # noqa: E402
-from detector.measure import METRICS  # noqa: E402
+from detector.metrics.metric import all_metrics  # noqa: E402
 from detector.region.classes import FullClasses  # noqa: E402
 from detector.scoring import Scorer  # noqa: E402
 from detector.tree_softmax import tree_tables  # noqa: E402
@@ -193,7 +193,7 @@ FIGURE, DISC, SQUARE = 0, 2, 3
 
 def test_perfect_detector_is_perfect_by_every_metric(fine_set, tree):
     dataset = open_dataset(str(fine_set))
-    result = seen_by(tree, dataset, {1: (FIGURE, DISC), 2: (FIGURE, SQUARE)}, metrics=METRICS)
+    result = seen_by(tree, dataset, {1: (FIGURE, DISC), 2: (FIGURE, SQUARE)}, metrics=tuple(all_metrics()))
     summary = result["summary"]
     for name in ("AP", "VOC07", "VOC10", "OpenImages", "recall1", "corloc", "recall100_unboxed", "corloc_unboxed"):
         assert summary[name] == pytest.approx(1.0), name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from detector.measure import Evidence, Training, measure
+from detector.measure import Training, measure
 from detector.metrics.columns import found_of
+from detector.metrics.evidence import Evidence
 from detector.truth import truth_of
 from schemas.boxes import Box
 from schemas.manifest import ClassEntry
