@@ -39,7 +39,7 @@ def tables() -> str:
         for init in sorted((ROOT / layer).rglob("__init__.py"), key=lambda path: path.parent.parts):
             folder = init.parent
             names = ", ".join(f"`{path.stem}`" for path in modules_of(folder))
-            what = idea(init) if folder.name != layer else "the layer's own floor"
+            what = "the layer's own floor" if folder.name == layer else idea(init).replace("|", "\\|")
             lines.append(f"| `{folder.relative_to(ROOT)}/` | {what} | {names} |")
         lines.append("")
     return "\n".join(lines)

@@ -59,5 +59,5 @@ def test_the_tables_of_the_architecture_page_are_made_of_the_docstrings():
 def test_contributing_names_tests_that_are_there():
     named = set(re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text()))
     assert len(named) >= 3
-    missing = [name for name in named if not (ROOT / name).exists()]
+    missing = [name for name in named if "NAME" not in name and not (ROOT / name).exists()]
     assert not missing, f"CONTRIBUTING.md names {missing}"
