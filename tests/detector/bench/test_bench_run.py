@@ -39,6 +39,9 @@ def command(*words):
     return args.run(args)
 
 
+pytestmark = pytest.mark.xdist_group("bench")  # one worker, so that the bench is run once
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, fine_set):
     """Two runs and a finished bench of them: three of its six arms are measured, in this process, to save time."""

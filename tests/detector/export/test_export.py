@@ -36,6 +36,8 @@ from schemas.errors import ConfigError, FormatError, InputError, OutputError, Tr
 from tests.detector.architectures.test_another_architecture import Ssd, small  # noqa: E402
 from wordtree.files import read_tree  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("export")  # one worker, so that its run is exported once
+
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 PRIORS = ((0.4, 0.4), (0.2, 0.3))
 MODEL = ModelConfig(input_size=32, width=0.25, stages=3, output_stride=4, anchors=PRIORS)

@@ -36,6 +36,8 @@ MODEL = ModelConfig(
     anchors=((0.3, 0.4), (0.2, 0.3)),
     num_anchors=2,
 )
+pytestmark = pytest.mark.xdist_group("export of faster_rcnn")  # one worker, so that its run is exported once
+
 SETTINGS = TwoStageConfig(cut=8, rpn_width=16, proposals=12, candidates=48, crop=4)
 OPTIONS = DecodeConfig(threshold=0.1, limit=10, iou_threshold=0.6)
 LITE = [name for name in FORMATS if name.startswith("tflite")]
