@@ -1,5 +1,6 @@
 # make demo    install, then run the main job end to end on data made on the spot
-# make test    install, then run every test
+# make test    install, then run the tests, but for the long proofs: at most 12 minutes on two cores
+# make test-slow  the long proofs: killed runs, clusters, engines, large networks, real photos, the commands of the pages
 # make lint    formatting, lint, types, layers
 # make bench   the benchmarks that need no data; one JSON line each
 
@@ -12,14 +13,17 @@ INSTALLED = $(VENV)/.installed-$(EXTRA)
 # Google's client libraries make every start of Beam slower, so the tests of Dataflow have an environment of their own.
 DATAFLOW = $(VENV)-dataflow
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-slow lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/wordtree demo --out demo
 
 test: $(INSTALLED) $(DATAFLOW)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 -m "not slow"
 	$(DATAFLOW)/bin/python -m pytest -q tests/pipelines/test_dataflow.py
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=10 -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -47,11 +48,17 @@ def test_every_module_says_what_it_is_for_and_stays_short():
         assert path.name not in ("utils.py", "common.py", "helpers.py")
 
 
-def test_architecture_page_names_every_module():
+def test_the_tables_of_the_architecture_page_are_made_of_the_docstrings():
     page = (ROOT / "docs/architecture.md").read_text()
-    missing = [
-        str(path.relative_to(ROOT))
-        for path in MODULES
-        if path.name != "__init__.py" and not re.search(rf"`(\w+/)*{re.escape(path.name)}`", page)
-    ]
-    assert not missing, f"docs/architecture.md does not name {missing}"
+    make_map = runpy.run_path(str(ROOT / "scripts/make_map.py"))
+    assert page == make_map["with_tables"](page), "run: python scripts/make_map.py"
+    assert page.count("\n") <= 120, "the map is one page"
+    missing = [str(path.relative_to(ROOT)) for path in MODULES if f"`{path.stem}`" not in page]
+    assert not [name for name in missing if not name.endswith("__init__.py")]
+
+
+def test_contributing_names_tests_that_are_there():
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert len(named) >= 3
+    missing = [name for name in named if "NAME" not in name and not (ROOT / name).exists()]
+    assert not missing, f"CONTRIBUTING.md names {missing}"

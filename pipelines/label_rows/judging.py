@@ -20,7 +20,6 @@ from pipelines.label_rows.layout import (
     BAD_CONFIDENCE,
     BAD_ROW,
     BATCH_SCHEMA,
-    GOOD,
     LOW_CONFIDENCE,
     NO_IMAGE,
     NO_LABEL,
@@ -111,11 +110,6 @@ def bad_rows(lines: list[int], texts: list[str], fault: int = BAD_ROW) -> pa.Rec
         pa.array(texts, pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=BATCH_SCHEMA)
-
-
-def is_good(batch: pa.RecordBatch) -> pa.Array:
-    """Which rows have no fault."""
-    return pc.equal(batch["fault"], GOOD)
 
 
 def as_text(column: pa.Array, odd: dict[int, str]) -> pa.Array:

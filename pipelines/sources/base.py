@@ -3,7 +3,7 @@
 A format is one module in this package with a class `Source`: a frozen dataclass of paths and options with pure
 methods. The command line, the plan and the workers know only what is declared here.
 
-To add a format: write `pipelines/sources/NAME.py` with `Source`, and a test table in `tests/pipelines/`.
+To add a format: write `pipelines/sources/NAME.py` with `Source`, and a test table in `tests/pipelines/NAME/`.
 """
 
 from __future__ import annotations

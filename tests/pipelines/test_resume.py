@@ -41,6 +41,7 @@ def plan_for(dataset: list[str], out: Path) -> Plan:
     return make_plan(Source(*dataset), str(out), Options(shards=12))
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_ends_with_the_same_bytes(
     dataset: list[str], tmp_path: Path, digests: Callable[[Path], Any]
 ) -> None:

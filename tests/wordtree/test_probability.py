@@ -1,4 +1,4 @@
-"""Tree probabilities: golden values by hand; those of the original program are in tests/detector/test_darknet_trees."""
+"""Tree probabilities: golden values by hand; the original program's: tests/detector/darknet/test_darknet_trees."""
 
 from __future__ import annotations
 
