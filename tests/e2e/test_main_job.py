@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 
 import pytest
+
+from wordtree.command import main
 
 pytest.importorskip("tensorflow")
 
@@ -117,32 +120,35 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_gives_one_clear_line_and_exit_code_2(name, job, user_folder, run_wordtree):
-    import shlex
+@pytest.fixture(scope="module")
+def other_tree(job, run_wordtree):
+    """`other` beside the run's own tree."""
+    (job / "w.txt").write_text("n02084071\nn02121620\n")
+    run_wordtree("tree", "build", "--labels", "imagenet:w.txt", "--out", "other", cwd=job, check=True)
+    return job / "other"
 
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gives_one_clear_line_and_exit_code_2(name, job, other_tree, user_folder, monkeypatch, capfd):
+    """In this process: a bug would be an exception here, and a traceback of a user's command."""
     (job / "empty").mkdir(exist_ok=True)
     (job / "broken.json").write_text('{"images": [{"id": 1,')
     (job / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    if not (job / "other").exists():
-        (job / "w.txt").write_text("n02084071\nn02121620\n")
-        run_wordtree("tree", "build", "--labels", "imagenet:w.txt", "--out", "other", cwd=job, check=True)
     command, message = BAD[name]
-    done = run_wordtree(*shlex.split(command.replace("DATA", str(user_folder / "data"))), cwd=job)
-    assert done.returncode == 2, done.stdout + done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    monkeypatch.chdir(job)
+    code = main(shlex.split(command.replace("DATA", str(user_folder / "data"))))
+    error = capfd.readouterr().err
+    assert code == 2, error
+    last = error.strip().splitlines()[-1]
     assert last.startswith("wordtree ")
     assert re.search(message, last)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in error
 
 
-def test_a_checkpoint_of_another_tree_is_refused(job, run_wordtree):
+def test_a_checkpoint_of_another_tree_is_refused(job, other_tree, run_wordtree):
     shutil.copytree(job / "run", job / "swapped")
     shutil.rmtree(job / "swapped/tree")
-    if not (job / "other").exists():
-        (job / "w.txt").write_text("n02084071\nn02121620\n")
-        run_wordtree("tree", "build", "--labels", "imagenet:w.txt", "--out", "other", cwd=job, check=True)
-    shutil.copytree(job / "other", job / "swapped/tree")
+    shutil.copytree(other_tree, job / "swapped/tree")
     (job / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     done = run_wordtree("detect", "swapped", "broken.jpg", "--out", "f9", cwd=job)
     assert done.returncode == 2
