@@ -7,6 +7,7 @@ must exist.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -41,7 +42,8 @@ def test_the_pages_that_should_hold_commands_do():
     assert len(commands("docs/own-classes.md")) >= 6
 
 
-def run_line(line, folder):
+def words_of(line):
+    """What `wordtree` is to be told; None for a line of another program, of which the parts are looked for."""
     words = shlex.split(line)
     if words[0] == "make":
         subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
@@ -49,16 +51,28 @@ def run_line(line, folder):
         assert words[1] == "install"
         extra = re.search(r"\[(.*)\]", words[2])
         assert extra is None or f'"{extra.group(1)}"' in (ROOT / "setup.py").read_text()
-    elif words[:1] == ["python"]:
+    elif words[0] == "python":
         assert (ROOT / words[1]).exists()
     else:
         assert words[0] == "wordtree", f"no test knows how to run {line!r}"
-        if words[1] == "train":
-            words += [word for override in SHORT for word in ("--set", override)]
-        command = [sys.executable, "-m", "wordtree", *words[1:]]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, f"$ {line}\n{done.stdout}\n{done.stderr}"
+        more = SHORT if words[1] == "train" else []
+        return [*words[1:], *(word for override in more for word in ("--set", override))]
+    return None
+
+
+def run_page(page, folder):
+    """Every command of README.md in a process of its own, as a user's; those of another page in one."""
+    told = [words for words in map(words_of, commands(page)) if words]
+    if page == "README.md":
+        processes = [(["wordtree", *words], None) for words in told]
+    else:
+        processes = [(["tests.e2e.page_process"], json.dumps(told))]
+    for words, given in processes:
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=folder, input=given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, f"{page}: {words}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.slow
@@ -67,15 +81,12 @@ def test_every_command_of_the_page_runs(page, user_folder, tmp_path):
     for path in user_folder.iterdir():
         (tmp_path / path.name).symlink_to(path.resolve())
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for line in commands(page):
-        run_line(line, tmp_path)
+    run_page(page, tmp_path)
 
 
 @pytest.mark.slow
 def test_every_command_of_the_tiny64_page_runs_on_a_part_of_the_real_photos(shared, tmp_path):
     """The folder as it is, but a twelfth of the images, so that the commands take seconds."""
-    import json
-
     source = shared("data", "joint", "tiny64")
     target = tmp_path / "tiny64"
     target.mkdir()
@@ -93,5 +104,4 @@ def test_every_command_of_the_tiny64_page_runs_on_a_part_of_the_real_photos(shar
         (target / "cls_train" / folder.name).mkdir(parents=True)
         for image in sorted(folder.iterdir())[::12]:
             (target / "cls_train" / folder.name / image.name).symlink_to(image)
-    for line in commands("docs/tiny64.md"):
-        run_line(line, tmp_path)
+    run_page("docs/tiny64.md", tmp_path)
