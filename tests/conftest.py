@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -21,3 +23,12 @@ settings.load_profile("ci")
 def shared():
     """The function `shared_path`."""
     return shared_path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgets_networks():
+    """Keras keeps what every network was made of for as long as the process lives: gigabytes in a whole run."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+        gc.collect()
