@@ -72,7 +72,7 @@ def draw_detections(
     canvas = enlarged(image, least_side)
     pen = ImageDraw.Draw(canvas)
     stroke = max(2, round(min(canvas.size) / 160))
-    font = _font(max(13, round(min(canvas.size) / 26)))
+    font = caption_font(canvas.size)
     frames = [(row, _area(row.box, canvas.size), colour_of(row.colour_key)) for row in detections]
     for _, area, colour in reversed(frames):
         pen.rectangle(area, outline=BLACK, width=stroke + 2)

@@ -85,31 +85,6 @@ class Found(Columns):
         return self.take(np.argsort(-self.score, kind="stable"))
 
 
-def truths_of(rows: Sequence[tuple[int, int, Sequence[float], bool, bool]]) -> Truths:
-    """Columns of rows (image, class, corners, ignored, group); areas are those of the boxes."""
-    image, klass, box, ignored, group = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-    xywh = xywh_of(box)
-    return Truths(
-        np.array(image, np.int64),
-        np.array(klass, np.int64),
-        xywh,
-        xywh[:, 2] * xywh[:, 3],
-        np.array(ignored, bool),
-        np.array(group, bool),
-    )
-
-
-def found_of(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Found:
-    """Columns of rows (image, class, corners, score)."""
-    image, klass, box, score = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Found(
-        np.array(image, np.int64),
-        np.array(klass, np.int64),
-        xywh_of(box),
-        np.array(score, np.float64),
-    )
-
-
 def xywh_of(corners: Any) -> Floats:
     """Corners f[N, 4] (x0, y0, x1, y1) as (x, y, width, height)."""
     corners = np.array(corners, np.float64).reshape(-1, 4)

@@ -16,7 +16,7 @@ import math
 from typing import NamedTuple
 
 from detector.config import ModelConfig
-from detector.networks.layers import AvgPool, Conv, Layer, Layers, MaxPool, Reorg, Route
+from detector.networks.layers import Conv, Layer, Layers, MaxPool, Reorg, Route
 from schemas.errors import ConfigError
 from wordtree.suggestions import did_you_mean
 
@@ -73,11 +73,6 @@ def layers_of(config: ModelConfig) -> Layers:
         )
     trunk, finer, last = trunk_layers(config)
     return trunk + neck_layers(config, start=len(trunk), finer=finer, last=last)
-
-
-def classifier_layers(config: ModelConfig, classes: int) -> Layers:
-    """The features, a 1x1 convolution to `classes` logits and their mean over all places (darknet19.cfg)."""
-    return (*layers_of(config), Conv(classes, 1, batch_norm=False, activation="linear"), AvgPool())
 
 
 def trunk_layers(config: ModelConfig) -> tuple[Layers, Map | None, Map]:

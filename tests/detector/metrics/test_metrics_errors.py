@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.metrics.columns import found_of, truths_of
 from detector.metrics.errors import KINDS, counts_by_class, kinds, similar_nodes
+from tests.detector.metrics.columns_of import found_of, truths_of
 from wordtree.tree import WordTree
 
 # entity > (animal > (dog > (terrier, hound), cat), chair)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from detector.metrics import lvis
-from detector.metrics.columns import Found, found_of, truths_of
+from detector.metrics.columns import Found
 from detector.metrics.precision import mean_or_none
 from detector.truth import columns
+from tests.detector.metrics.columns_of import found_of, truths_of
 
 A, B, FAR = (0, 0, 10, 10), (50, 50, 70, 70), (200, 200, 220, 240)
 CAT, DOG, HORSE = 1, 2, 3

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from detector.measure import Training, measure
-from detector.metrics.columns import found_of
 from detector.metrics.evidence import Evidence
 from detector.truth import truth_of
 from schemas.boxes import Box
 from schemas.manifest import ClassEntry
 from schemas.record import BoxAnnotation, ImageRecord
+from tests.detector.metrics.columns_of import found_of
 from wordtree.tree import WordTree
 
 # animal > (dog > terrier, cat)

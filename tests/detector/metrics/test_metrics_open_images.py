@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.metrics.columns import found_of, truths_of
 from detector.metrics.open_images import class_curves, expand_labels, expand_truths
+from tests.detector.metrics.columns_of import found_of, truths_of
 from wordtree.tree import WordTree
 
 # Seven images by hand, classes 1 to 3: single boxes, groups (last flag), taken and shifted truths.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.metrics.columns import found_of, truths_of
 from detector.metrics.matching import match_any_class, match_batch
 from detector.metrics.recall import best_boxes, correct_localisation, first_hit_rank, recall_per_class
 from schemas.boxes import pairwise_iou
+from tests.detector.metrics.columns_of import found_of, truths_of
 
 A, B, C, D = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60), (0, 0, 10, 6)
 

@@ -7,9 +7,9 @@ import pytest
 
 from detector.metrics.calibration import calibration, calibration_by_depth
 from detector.metrics.chains import Chains, chains_of, cut_at_truth, join_chains, stop
-from detector.metrics.columns import found_of, truths_of
 from detector.metrics.node_precision import expand_found, node_precision
 from detector.metrics.tree_scores import chain_scores, name_scores, specificity_curve
+from tests.detector.metrics.columns_of import found_of, truths_of
 from wordtree.metrics import accuracy_by_depth, accuracy_specificity_curve, hierarchical_precision_recall, predict
 from wordtree.probability import group_log_softmax, path_log_probs
 from wordtree.tree import WordTree, from_parents

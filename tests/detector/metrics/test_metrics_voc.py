@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.metrics.columns import found_of, pairwise_overlap, truths_of
+from detector.metrics.columns import pairwise_overlap
 from detector.metrics.precision import ranked_curve
 from detector.metrics.voc import class_curves, verdicts
+from tests.detector.metrics.columns_of import found_of, truths_of
 
 A, B, C = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)
 

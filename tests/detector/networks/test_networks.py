@@ -15,7 +15,7 @@ from detector.architectures import build_detector  # noqa: E402
 from detector.config import Experiment, ModelConfig, load_config  # noqa: E402
 from detector.networks.build import build_features, build_layers, grid_of, layers_of, output_stride  # noqa: E402
 from detector.networks.layers import AvgPool, Conv, Dropout, MaxPool, Reorg, Route  # noqa: E402
-from detector.networks.published import channels, classifier_layers, strides  # noqa: E402
+from detector.networks.published import channels, strides  # noqa: E402
 from schemas.errors import ConfigError  # noqa: E402
 from tests.detector.network_summary import billion_operations, format_summary, parameters, summarise  # noqa: E402
 from wordtree.tree import WordTree  # noqa: E402
@@ -72,7 +72,8 @@ def test_the_published_networks_layer_by_layer(shared, name, file, classes, numb
     config = load_config(name).model
     expected = read_layers(sections)
     if config.architecture == "classifier":
-        assert classifier_layers(config, classes) == expected
+        head = (Conv(classes, 1, batch_norm=False, activation="linear"), AvgPool())
+        assert (*layers_of(config), *head) == expected
     else:
         head = Conv(len(config.anchors) * (5 + classes), 1, batch_norm=False, activation="linear")
         assert (*layers_of(config), head) == expected
