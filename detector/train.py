@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from detector.anchors import box_shapes, kmeans_anchors
+from detector.architectures import traits_of
 from detector.checkpoint import CheckpointInfo, check_room, list_checkpoints, restore_checkpoint, save_checkpoint
 from detector.cluster.host_stream import HostStream
 from detector.cluster.lost import watch
@@ -55,7 +56,7 @@ Log = Callable[[str], None]
 
 def with_anchors(experiment: Experiment, datasets: Sequence[Dataset], log: Log) -> Experiment:
     """The experiment with priors from the data, where it names none; a classifier has none."""
-    if experiment.model.anchors or experiment.model.architecture == "classifier":
+    if experiment.model.anchors or not traits_of(experiment.model.architecture).finds_boxes:
         return experiment
     model = experiment.model
     shapes = box_shapes(datasets, model.canvas, model.shorter_side)

@@ -7,12 +7,33 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import NamedTuple
 
 from detector.api import Detector
 from detector.config import Experiment
 from detector.own_module import is_own_module, own_module
 from schemas.errors import ConfigError
 from wordtree.tree import WordTree
+
+
+class Traits(NamedTuple):
+    """What is known of an architecture before it is built; a user's own has the defaults.
+
+    Attributes:
+        finds_boxes: and does not name whole images.
+        two_stages: looks at proposals a second time.
+    """
+
+    finds_boxes: bool = True
+    two_stages: bool = False
+
+
+_TRAITS = {"classifier": Traits(finds_boxes=False), "faster_rcnn": Traits(two_stages=True)}
+
+
+def traits_of(architecture: str) -> Traits:
+    """By the name in `model.architecture`."""
+    return _TRAITS.get(architecture, Traits())
 
 
 def build_detector(experiment: Experiment, tree: WordTree) -> Detector:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.architectures import traits_of
 from detector.config import Experiment, config_names, load_config
 from detector.networks.published import STAGES, layers_of, strides
 from detector.run import find_checkpoint, split_run_path
 from schemas.errors import ConfigError, InputError
 
-TWO_STAGE = frozenset({"faster_rcnn"})  # architectures with proposals
 NAME = re.compile(r"[\w.@+-]+")
 
 
@@ -40,7 +40,7 @@ class Subject:
     @property
     def two_stage(self) -> bool:
         """Whether there are proposals."""
-        return self.experiment.model.architecture in TWO_STAGE
+        return traits_of(self.experiment.model.architecture).two_stages
 
     @property
     def stride(self) -> int:
@@ -70,7 +70,7 @@ def read_subjects(words: Sequence[str], overrides: Sequence[str], runs: Path) ->
     if overrides and not any(subject.config for subject in subjects):
         raise ConfigError(f"--set {overrides[0]}: nothing is to be trained; a run stays as it was trained")
     for subject in subjects:
-        if subject.experiment.model.architecture == "classifier":
+        if not traits_of(subject.experiment.model.architecture).finds_boxes:
             raise ConfigError(f"{subject.name} is a classifier of whole images and finds no boxes; leave it out")
     return subjects
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from detector.architectures import traits_of
 from detector.config import AugmentConfig, Experiment, LossConfig, ModelConfig, TrainConfig
 from detector.darknet.cfg import DarknetCfg, parse_cfg
 from detector.darknet.cfg_text import cfg_text
@@ -171,7 +172,7 @@ def cfg_from_experiment(experiment: Experiment, num_nodes: int, *, tree: str = "
     if model.cfg and _in_words_of_cfg(experiment_from_cfg(model.cfg)[0]) == _in_words_of_cfg(experiment):
         return model.cfg
     net, comments = _net(experiment)
-    if model.architecture == "classifier":
+    if not traits_of(model.architecture).finds_boxes:
         head = Conv(num_nodes, 1, batch_norm=False, activation="linear")
         softmax = SoftmaxSettings(tree=tree, cost="masked" if tree else "sse")
         return cfg_text(net, layers, head, softmax=softmax, comments=comments)

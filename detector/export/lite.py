@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from detector.architectures import traits_of
 from detector.config import experiment_from_json
 from detector.export.lite_file import LiteSignature, open_interpreter
 from detector.export.lite_model import OUTPUTS, SIGNATURE
@@ -85,7 +86,7 @@ def open_lite(folder: str | Path, name: str = "model.tflite", threads: int = 2) 
     try:
         about = json.loads((place / "export.json").read_text())
         digest, priors = str(about["tree_digest"]), np.asarray(about["priors"], np.float32).reshape(-1, 2)
-        two_stages = about["experiment"]["model"]["architecture"] == "faster_rcnn"
+        two_stages = traits_of(about["experiment"]["model"]["architecture"]).two_stages
         middle = float(about.get("middle", 0.5))
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{place}/export.json cannot be read ({error!r}); export it again") from error

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from detector.architectures import traits_of
 from detector.checkpoint import BEST, CheckpointInfo, read_info, save_checkpoint
 from detector.config import Experiment
 from detector.dataset import Dataset
@@ -28,7 +29,6 @@ from wordtree.tree import WordTree
 
 Log = Callable[[str], None]
 FILE = "evaluations.jsonl"
-USUAL_METRIC = {"classifier": "top1"}
 SHOWN = ("AP50", "AP50_boxed", "AP50_unboxed", "recall100", "corloc", "top1", "top5", "hF")  # the file has them all
 
 
@@ -64,7 +64,8 @@ class Evaluations:
     def __init__(self, plan: EvaluationPlan, trainer: Trainer, out: Path, start: int, log: Log) -> None:
         check_plan(plan, trainer.experiment.train.evaluate_every)
         self.plan, self.trainer, self.out, self.log = plan, trainer, out, log
-        self.metric = plan.metric or USUAL_METRIC.get(trainer.experiment.model.architecture, "AP50")
+        finds_boxes = traits_of(trainer.experiment.model.architecture).finds_boxes
+        self.metric = plan.metric or ("AP50" if finds_boxes else "top1")
         self.every = trainer.experiment.train.evaluate_every if plan.datasets else 0
         drop_rows_after(out / FILE, start)
 
@@ -189,7 +190,7 @@ def check_metric(plan: EvaluationPlan, experiment: Experiment, tree: WordTree, d
 
 def known_metrics(architecture: str) -> list[str]:
     """The keys of a summary of an evaluation on the way that can choose the best."""
-    if architecture == "classifier":
+    if not traits_of(architecture).finds_boxes:
         return ["top1", "top5", "top1_classes", "top5_classes", "hF"]
     from detector.measure import summary
     from detector.metrics.metric import all_metrics
@@ -201,7 +202,7 @@ def known_metrics(architecture: str) -> list[str]:
 
 def evaluate_run(run: Run, dataset: Dataset, batch_size: int) -> dict[str, Any]:
     """What `wordtree evaluate` would say of a detector's boxes or of a classifier's names, without progress lines."""
-    if run.experiment.model.architecture == "classifier":
+    if not traits_of(run.experiment.model.architecture).finds_boxes:
         from detector.evaluate_classes import evaluate_classes
 
         return evaluate_classes(run, dataset, batch_size=batch_size, log=lambda line: None)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from detector.architectures import traits_of
 from detector.config import Experiment
 
 SLOTS = {"sgd": 1, "adamw": 2}  # variables of the optimizer per weight
@@ -81,7 +82,7 @@ def activation_shapes(experiment: Experiment, model: Any, images: Shape) -> list
     rows = {batch * settings.proposals: batch * settings.roi_batch}
     shapes = []
     for layer, shape in layer_outputs(model, images):
-        if experiment.model.architecture == "faster_rcnn":
+        if traits_of(experiment.model.architecture).two_stages:
             if shape[:2] == (batch, settings.proposals):
                 shape = (batch, settings.roi_batch, *shape[2:])
             elif shape[0] != batch:
@@ -96,7 +97,7 @@ def activation_shapes(experiment: Experiment, model: Any, images: Shape) -> list
 
 def _all_classes(experiment: Experiment, nodes: int) -> bool:
     kind = experiment.model.class_head
-    if experiment.model.architecture == "faster_rcnn" and experiment.two_stage.classes == "sigmoid":
+    if traits_of(experiment.model.architecture).two_stages and experiment.two_stage.classes == "sigmoid":
         return True
     return kind == "full" or (kind == "auto" and nodes < GATHERED_FROM)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from detector.architectures import traits_of
 from detector.config import Experiment, TrainConfig
 from detector.dataset import Dataset
 from detector.networks.applications import BACKBONES
@@ -96,7 +97,7 @@ def recipe_warnings(experiment: Experiment, has_weights: bool) -> list[str]:
 def _frozen(experiment: Experiment) -> list[tuple[str, str]]:
     """What of the network is not trained, and the setting that trains it."""
     model, settings = experiment.model, experiment.two_stage
-    if model.architecture != "faster_rcnn":
+    if not traits_of(model.architecture).two_stages:
         return []
     found = []
     if settings.frozen_stride > 0:
