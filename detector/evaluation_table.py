@@ -48,8 +48,10 @@ def notes(result: Mapping[str, Any]) -> list[str]:
 
 def table(result: Mapping[str, Any]) -> str:
     """Classes with boxes, classes without, means; then the figures of the whole."""
-    main = next((name for name in ("AP50", "VOC10", "VOC07", "OpenImages", "top1") if _any(result, name)), "AP50")
-    usual = tuple(figure.key for figure in all_figures() if figure.usual)
+    figures = all_figures()
+    choice = ("AP50", "VOC10", "VOC07", "OpenImages", "top1", *(figure.key for figure in figures))
+    main = next((name for name in choice if _any(result, name)), "AP50")
+    usual = tuple(figure.key for figure in figures if figure.usual)
     columns = {"AP50": usual, "top1": ("top1", "top5")}.get(main, (main,))
     head = f"{'class':48}{''.join(f' {name:>5}' for name in columns)}  {'truths':>6} {'boxes':>6} {'labels':>6}"
     mean = "AP: mean over overlaps 0.50:0.95; " if columns == usual else ""

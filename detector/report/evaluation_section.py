@@ -11,11 +11,11 @@ from html import escape
 from typing import Any
 
 from detector.evaluation_table import TOP
+from detector.metrics.errors import KINDS
 from detector.metrics.metric import all_figures, all_metrics
 from detector.report.evaluation_plots import group_bars, legend, stacked_bars, unit_plot
 from detector.report.inputs import Inputs, Missing
 
-KINDS = ("correct", "localisation", "similar", "other", "background")
 GROUPS = {"boxed": "boxed", "unboxed": "never boxed", "unboxed_near": "… below a boxed class", "unboxed_far": "… far"}
 NAME_GROUPS = ("all", "boxed", "unboxed", "untrained")
 MOST_CLASSES = 60
