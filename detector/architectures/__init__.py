@@ -17,7 +17,7 @@ from wordtree.tree import WordTree
 
 
 class Traits(NamedTuple):
-    """What is known of an architecture before it is built; a user's own has the defaults.
+    """What is known of an architecture before it is built; a file of the user's own may have `TRAITS`.
 
     Attributes:
         finds_boxes: and does not name whole images.
@@ -32,7 +32,13 @@ _TRAITS = {"classifier": Traits(finds_boxes=False), "faster_rcnn": Traits(two_st
 
 
 def traits_of(architecture: str) -> Traits:
-    """By the name in `model.architecture`."""
+    """By the name in `model.architecture`.
+
+    Raises:
+        ConfigError: if it is a file that cannot be read.
+    """
+    if is_own_module(architecture):
+        return getattr(own_module(architecture), "TRAITS", Traits())
     return _TRAITS.get(architecture, Traits())
 
 

@@ -15,11 +15,13 @@ tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
 
+from detector.architectures import Traits, traits_of  # noqa: E402
 from detector.architectures.slot_detector import SlotDetector  # noqa: E402
 from detector.config import DecodeConfig, Experiment, LossConfig, ModelConfig, TrainConfig  # noqa: E402
 from detector.networks.build import build_features, output_stride  # noqa: E402
 from detector.region.classes import FullClasses  # noqa: E402
 from detector.region.head import RegionHead  # noqa: E402
+from detector.training.evaluation import known_metrics  # noqa: E402
 from detector.training.step import Trainer  # noqa: E402
 from detector.two_stage import losses, rois  # noqa: E402
 from detector.two_stage.box_coder import decode  # noqa: E402
@@ -136,3 +138,13 @@ def test_it_learns_a_batch_by_heart(monkeypatch):
         best = overlap.argmax(axis=1)
         assert (overlap.max(axis=1) > 0.6).all()
         assert (nodes[b, best] == found.nodes.numpy()[b, rows]).all()
+
+
+def test_a_file_of_ones_own_says_what_is_known_before_it_is_built(tmp_path):
+    page = tmp_path / "mine.py"
+    page.write_text("from detector.architectures import Traits\n\nTRAITS = Traits(finds_boxes=False)\n")
+    assert traits_of(str(page)) == Traits(finds_boxes=False)
+    assert known_metrics(str(page)) == known_metrics("classifier")
+    plain = tmp_path / "plain.py"
+    plain.write_text("")
+    assert traits_of(str(plain)) == Traits() == traits_of("yolo9000")
