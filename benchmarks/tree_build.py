@@ -33,7 +33,8 @@ print(json.dumps({{"nodes": nodes, "cpu_s": round(seconds, 2), "wall_s": round(w
 """
 
 OURS = """
-from wordtree.build import BuildOptions, build_tree
+from wordtree.build import build_tree
+from wordtree.build_options import BuildOptions
 from wordtree.wordnet import load_wordnet
 wordnet = load_wordnet()
 labels = open(sys.argv[1]).read().split() if sys.argv[1] else wordnet.wnids

@@ -21,7 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from wordtree.build import BuildOptions, build_tree
+from wordtree.build import build_tree
+from wordtree.build_options import BuildOptions
 from wordtree.files import read_tree
 from wordtree.metrics import hierarchical_precision_recall, lca_height
 from wordtree.probability import group_log_softmax, path_log_probs, walk

@@ -52,7 +52,7 @@ def resolve_classes(
 
     Args:
         classes: as the dataset declares them.
-        spec: a label map as `wordtree.mapping.load_label_map` takes it, or "none" for classes without concepts.
+        spec: a label map as `wordtree.label_files.load_label_map` takes it, or "none" for classes without concepts.
         source: name of the dataset format.
         tree_path: a tree that must know every concept, or "".
         on_unknown: whether a class that the map or the tree does not know ends the run, or its annotations are
@@ -78,7 +78,7 @@ def resolve_classes(
 
 
 def _map_classes(classes: Sequence[DatasetClass], spec: str) -> tuple[dict[str, ClassEntry], list[str]]:
-    from wordtree.mapping import load_label_map
+    from wordtree.label_files import load_label_map
 
     repeated = [label for label, count in Counter(c.label for c in classes).items() if count > 1]
     if repeated:
@@ -132,7 +132,7 @@ def _read_tree(path: str) -> WordTree:
 
 def _with_hints(unknown: Sequence[str], spec: str) -> str:
     """Labels that a map does not know, each with the one that may be meant."""
-    from wordtree.mapping import load_label_map
+    from wordtree.label_files import load_label_map
 
     near = [(label, load_label_map(spec).near(label).removeprefix("; ")) for label in unknown[:SHOWN]]
     shown = ", ".join(f"{label!r} ({hint})" if hint else repr(label) for label, hint in near)

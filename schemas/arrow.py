@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
+from schemas.boxes import Box
+from schemas.features import FLAGS
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
-from schemas.tfexample import FLAGS
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -48,7 +50,7 @@ ANNOTATIONS_SCHEMA = pa.schema(
         pa.field("confidence", pa.float32(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("annotation_id", pa.string(), nullable=False),
-        *(pa.field(side, pa.float32(), metadata={"form": "rel_yxyx"}) for side in ("ymin", "xmin", "ymax", "xmax")),
+        *(pa.field(side, pa.float32(), metadata={"form": "rel_yxyx"}) for side in Box._fields),
         pa.field("area", pa.float32(), metadata={"unit": "pixels squared"}),
         *(pa.field(flag, pa.bool_()) for flag in FLAGS),
         pa.field("view", pa.string(), nullable=False),
@@ -61,12 +63,11 @@ ANNOTATIONS_SCHEMA = pa.schema(
         pa.field("extra", pa.string(), nullable=False, metadata={"values": "JSON object, or empty"}),
     ]
 )
-_ANNOTATION_NAMES = tuple(ANNOTATIONS_SCHEMA.names)
-_INDEX_NAMES = tuple(INDEX_SCHEMA.names)
 _AS_THEY_ARE = ("label", "class_id", "wnid", "confidence", "source", "annotation_id", "area", *FLAGS)
+_TEXTS = ("view", "segmentation", "extra")
 _OF_LABELS = ("label", "class_id", "wnid", "verified", "confidence", "source")
-_SIDES = ("ymin", "xmin", "ymax", "xmax")
-_OF_NO_BOX = {"annotation_id": "", "view": "", "segmentation": "", "keypoints": "", "parts": "", "has_mask": False}
+_EMPTY = {field.name: None if field.nullable else "" for field in ANNOTATIONS_SCHEMA} | {"has_mask": False}
+_IN_INDEX = attrgetter(*INDEX_SCHEMA.names[4:13])  # between where the record lies and what is JSON
 
 
 def _json(rows: list[list[Any]]) -> str:
@@ -77,49 +78,31 @@ class AnnotationColumns:
     """The annotation rows of records: a row a box, then one an image label, in the record's order."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in _ANNOTATION_NAMES}
+        self._columns: dict[str, list[Any]] = {name: [] for name in ANNOTATIONS_SCHEMA.names}
         self.rows = 0
 
     def add(self, record: ImageRecord) -> None:
         """Append the rows of a record."""
-        if record.boxes:
-            self._add_boxes(record.image_id, record.boxes)
-        if record.labels:
-            self._add_labels(record.image_id, record.labels)
+        if boxes := record.boxes:
+            of = dict(zip(BoxAnnotation._fields, zip(*boxes, strict=True), strict=True))
+            values: dict[str, Iterable[Any]] = {name: of[name] for name in (*_AS_THEY_ARE, *_TEXTS)}
+            values |= zip(Box._fields, zip(*of["box"], strict=True), strict=True)
+            values["presence"] = [1] * len(boxes)
+            values["keypoints"] = [_json([list(point) for point in points]) for points in of["keypoints"]]
+            values["parts"] = [_json([[part.name, *part.box] for part in parts]) for parts in of["parts"]]
+            values["has_mask"] = map(bool, of["mask"])
+            self._extend(record.image_id, "box", len(boxes), values)
+        if labels := record.labels:
+            of = dict(zip(ImageLabel._fields, zip(*labels, strict=True), strict=True))
+            values = {**{name: of[name] for name in _OF_LABELS}, "presence": map(int, of["present"])}
+            self._extend(record.image_id, "label", len(labels), values)
 
-    def _add_boxes(self, image_id: str, boxes: Sequence[BoxAnnotation]) -> None:
-        columns, count = self._columns, len(boxes)
+    def _extend(self, image_id: str, kind: str, count: int, values: dict[str, Iterable[Any]]) -> None:
+        """Append rows; a column that is not named is empty there."""
         self.rows += count
-        of = dict(zip(BoxAnnotation._fields, zip(*boxes, strict=True), strict=True))
-        for name in _AS_THEY_ARE:
-            columns[name].extend(of[name])
-        for name, values in zip(_SIDES, zip(*of["box"], strict=True), strict=True):
-            columns[name].extend(values)
-        for name in ("view", "segmentation", "extra"):
-            columns[name].extend(of[name])
-        columns["image_id"].extend([image_id] * count)
-        columns["kind"].extend(["box"] * count)
-        columns["number"].extend(range(count))
-        columns["presence"].extend([1] * count)
-        columns["verified"].extend([None] * count)
-        columns["keypoints"].extend([_json([list(point) for point in points]) for points in of["keypoints"]])
-        columns["parts"].extend([_json([[part.name, *part.box] for part in parts]) for parts in of["parts"]])
-        columns["has_mask"].extend(map(bool, of["mask"]))
-
-    def _add_labels(self, image_id: str, labels: Sequence[ImageLabel]) -> None:
-        columns, count = self._columns, len(labels)
-        self.rows += count
-        of = dict(zip(ImageLabel._fields, zip(*labels, strict=True), strict=True))
-        for name in _OF_LABELS:
-            columns[name].extend(of[name])
-        columns["image_id"].extend([image_id] * count)
-        columns["kind"].extend(["label"] * count)
-        columns["number"].extend(range(count))
-        columns["presence"].extend(map(int, of["present"]))
-        for name in (*_SIDES, "area", *FLAGS):
-            columns[name].extend([None] * count)
-        for name, empty in (*_OF_NO_BOX.items(), ("extra", "")):
-            columns[name].extend([empty] * count)
+        values |= {"image_id": [image_id] * count, "kind": [kind] * count, "number": range(count)}
+        for name, column in self._columns.items():
+            column.extend(values[name] if name in values else [_EMPTY[name]] * count)
 
     def table(self) -> pa.Table:
         """The rows as a table of ANNOTATIONS_SCHEMA; begins anew."""
@@ -138,31 +121,13 @@ def annotations_table(records: Iterable[ImageRecord]) -> pa.Table:
 
 def index_row(record: ImageRecord, shard: str, offset: int, length: int) -> tuple[Any, ...]:
     """Where a record lies and what is known about its image; values in the order of INDEX_SCHEMA."""
-    return (
-        record.image_id,
-        shard,
-        offset,
-        length,
-        record.sha256,
-        record.width,
-        record.height,
-        record.format,
-        record.uri,
-        record.has_boxes,
-        record.orientation,
-        record.rotation,
-        record.provenance,
-        _json([list(caption) for caption in record.captions]),
-        json.dumps(record.not_exhaustive) if record.not_exhaustive else "",
-        record.extra,
-    )
+    captions = _json([list(caption) for caption in record.captions])
+    not_exhaustive = json.dumps(record.not_exhaustive) if record.not_exhaustive else ""
+    return (record.image_id, shard, offset, length, *_IN_INDEX(record), captions, not_exhaustive, record.extra)
 
 
 def index_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     """Rows of `index_row` as one table of INDEX_SCHEMA."""
-    return _table(_INDEX_NAMES, rows, INDEX_SCHEMA)
-
-
-def _table(names: tuple[str, ...], rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return pa.table([pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)], schema=schema)
+    columns = zip(*rows, strict=True) if rows else [()] * len(INDEX_SCHEMA)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=INDEX_SCHEMA)

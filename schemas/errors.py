@@ -16,18 +16,6 @@ command line is a bug and shows its traceback.
 
 from __future__ import annotations
 
-__all__ = [
-    "CheckpointError",
-    "ConfigError",
-    "FormatError",
-    "InputError",
-    "LabelError",
-    "OutputError",
-    "RecordError",
-    "TreeError",
-    "WordTreeError",
-]
-
 
 class WordTreeError(Exception):
     """Base of all errors that a user can cause and can mend."""

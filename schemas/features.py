@@ -16,10 +16,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from schemas.boxes import Box
 from schemas.masks import with_blanks
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord, Keypoint
 
-FLAGS = ("is_crowd", "is_difficult", "is_truncated", "is_occluded", "is_group_of", "is_depiction", "is_inside")
 API_FLAG_KEYS = {
     "is_crowd": "image/object/is_crowd",
     "is_difficult": "image/object/difficult",
@@ -28,6 +28,42 @@ API_FLAG_KEYS = {
     "is_group_of": "image/object/group_of",
     "is_depiction": "image/object/depiction",
     "is_inside": "image/object/inside",
+}
+FLAGS = tuple(API_FLAG_KEYS)
+
+# Fields that stand in an Example as they are, by key and kind of list: of the image, of its boxes, of its labels.
+IMAGE_KEYS = {
+    "format": ("image/format", "bytes"),
+    "filename": ("image/filename", "bytes"),
+    "image_id": ("image/source_id", "bytes"),
+    "sha256": ("image/key/sha256", "bytes"),
+    "height": ("image/height", "int64"),
+    "width": ("image/width", "int64"),
+    "source": ("wordtree/source", "bytes"),
+    "uri": ("wordtree/uri", "bytes"),
+    "provenance": ("wordtree/provenance", "bytes"),
+}
+BOX_KEYS = {
+    "class_id": ("image/object/class/label", "int64"),
+    "label": ("image/object/class/text", "bytes"),
+    "view": ("image/object/view", "bytes"),
+    "wnid": ("wordtree/object/wnid", "bytes"),
+    "annotation_id": ("wordtree/object/id", "bytes"),
+    "source": ("wordtree/object/source", "bytes"),
+    "confidence": ("wordtree/object/confidence", "float"),
+}
+LABEL_KEYS = {
+    "class_id": ("image/class/label", "int64"),
+    "label": ("image/class/text", "bytes"),
+    "wnid": ("wordtree/class/wnid", "bytes"),
+    "confidence": ("wordtree/class/confidence", "float"),
+    "source": ("wordtree/class/source", "bytes"),
+}
+RARE_BOX_KEYS = {"segmentation": "wordtree/object/segmentation", "extra": "wordtree/object/extra"}
+MAP_KEYS = {
+    "panoptic": "wordtree/panoptic/encoded",
+    "class": "image/segmentation/class/encoded",
+    "object": "image/segmentation/object/encoded",
 }
 
 
@@ -64,10 +100,6 @@ class Feature(NamedTuple):
 
 def _box(name: str) -> Callable[[Columns], Sequence[Any]]:
     return lambda c: c.boxes[name]
-
-
-def _label(name: str) -> Callable[[Columns], Sequence[Any]]:
-    return lambda c: c.labels[name]
 
 
 def _side(name: str) -> Callable[[Columns], Sequence[float]]:
@@ -123,66 +155,39 @@ def _areas(c: Columns) -> Sequence[float]:
     return [-1.0 if area is None else area for area in c.boxes["area"]]
 
 
+def _unless(value: Any, usual: Any) -> Sequence[Any]:
+    return () if value == usual else (value,)
+
+
 def _of_maps(c: Columns, kind: str) -> list[bytes]:
     return [found.encoded for found in c.record.maps if found.kind == kind]
 
 
-MAP_KEYS = {
-    "panoptic": "wordtree/panoptic/encoded",
-    "class": "image/segmentation/class/encoded",
-    "object": "image/segmentation/object/encoded",
-}
-
 FEATURES: tuple[Feature, ...] = (
     Feature("image/encoded", "bytes", lambda c: (c.record.encoded or b"",)),
-    Feature("image/format", "bytes", lambda c: (c.record.format,)),
-    Feature("image/filename", "bytes", lambda c: (c.record.filename,)),
-    Feature("image/source_id", "bytes", lambda c: (c.record.image_id,)),
-    Feature("image/key/sha256", "bytes", lambda c: (c.record.sha256,)),
-    Feature("image/height", "int64", lambda c: (c.record.height,)),
-    Feature("image/width", "int64", lambda c: (c.record.width,)),
-    *(Feature(f"image/object/bbox/{side}", "float", _side(side)) for side in ("ymin", "xmin", "ymax", "xmax")),
-    Feature("image/object/class/label", "int64", _box("class_id")),
-    Feature("image/object/class/text", "bytes", _box("label")),
+    *(Feature(*key, lambda c, get=attrgetter(name): (get(c.record),)) for name, key in IMAGE_KEYS.items()),
+    *(Feature(f"image/object/bbox/{side}", "float", _side(side)) for side in Box._fields),
+    *(Feature(*key, _box(name)) for name, key in BOX_KEYS.items()),
     Feature("image/object/area", "float", _areas),
-    Feature("image/object/view", "bytes", _box("view")),
     *_flag_features(),
-    Feature("wordtree/object/wnid", "bytes", _box("wnid")),
-    Feature("wordtree/object/id", "bytes", _box("annotation_id")),
-    Feature("wordtree/object/source", "bytes", _box("source")),
-    Feature("wordtree/object/confidence", "float", _box("confidence")),
-    Feature("image/class/label", "int64", _label("class_id")),
-    Feature("image/class/text", "bytes", _label("label")),
+    *(Feature(*key, lambda c, n=name: c.labels[n]) for name, key in LABEL_KEYS.items()),
     Feature("image/class/confidence", "float", lambda c: [a.confidence * a.present for a in c.record.labels]),
-    Feature("wordtree/class/wnid", "bytes", _label("wnid")),
     Feature("wordtree/class/present", "int64", lambda c: tuple(map(int, c.labels["present"]))),
     Feature("wordtree/class/verified", "int64", lambda c: _flags(c.labels["verified"], True)),
-    Feature("wordtree/class/confidence", "float", _label("confidence")),
-    Feature("wordtree/class/source", "bytes", _label("source")),
     Feature("wordtree/has_boxes", "int64", lambda c: (int(c.record.has_boxes),)),
-    Feature("wordtree/source", "bytes", lambda c: (c.record.source,)),
-    Feature("wordtree/uri", "bytes", lambda c: (c.record.uri,)),
-    Feature("wordtree/provenance", "bytes", lambda c: (c.record.provenance,)),
-    Feature("image/object/keypoint/y", "float", _of_keypoints(attrgetter("y")), rare=True),
-    Feature("image/object/keypoint/x", "float", _of_keypoints(attrgetter("x")), rare=True),
-    Feature("image/object/keypoint/visibility", "int64", _of_keypoints(attrgetter("visibility")), rare=True),
+    *(
+        Feature(f"image/object/keypoint/{name}", kind, _of_keypoints(attrgetter(name)), rare=True)
+        for name, kind in (("y", "float"), ("x", "float"), ("visibility", "int64"))
+    ),
     Feature("image/object/keypoint/num", "int64", _keypoint_counts, rare=True),
     Feature("image/object/mask", "bytes", lambda c: with_blanks(c.boxes["mask"]), rare=True),
-    Feature("wordtree/object/segmentation", "bytes", _if_any("segmentation"), rare=True),
     Feature("wordtree/object/parts", "bytes", _parts_json, rare=True),
-    Feature("wordtree/object/extra", "bytes", _if_any("extra"), rare=True),
+    *(Feature(key, "bytes", _if_any(name), rare=True) for name, key in RARE_BOX_KEYS.items()),
     Feature("image/caption", "bytes", lambda c: [caption.text for caption in c.record.captions], rare=True),
     Feature("wordtree/caption/id", "bytes", lambda c: [caption.caption_id for caption in c.record.captions], rare=True),
     *(Feature(key, "bytes", lambda c, kind=kind: _of_maps(c, kind), rare=True) for kind, key in MAP_KEYS.items()),
     Feature("image/not_exhaustive_category_ids", "int64", lambda c: c.record.not_exhaustive, rare=True),
-    Feature(
-        "wordtree/orientation",
-        "int64",
-        lambda c: [c.record.orientation] if c.record.orientation != 1 else (),
-        rare=True,
-    ),
-    Feature(
-        "wordtree/rotation", "int64", lambda c: () if c.record.rotation is None else [c.record.rotation], rare=True
-    ),
-    Feature("wordtree/extra", "bytes", lambda c: [c.record.extra] if c.record.extra else (), rare=True),
+    Feature("wordtree/orientation", "int64", lambda c: _unless(c.record.orientation, 1), rare=True),
+    Feature("wordtree/rotation", "int64", lambda c: _unless(c.record.rotation, None), rare=True),
+    Feature("wordtree/extra", "bytes", lambda c: _unless(c.record.extra, ""), rare=True),
 )

@@ -5,7 +5,7 @@ records of every shard and the template of their file names. `features.json` giv
 a key may hold slashes, so a flat dictionary of our own keys describes our tf.train.Examples as they are. The names of a
 ClassLabel stand in `KEY.labels.txt`, slashes as dots, one name a line; line 0 is class 0.
 
-Both files follow from the manifest and from `schemas.tfexample.FEATURES`, so the same manifest gives the same bytes,
+Both files follow from the manifest and from `schemas.features.FEATURES`, so the same manifest gives the same bytes,
 and TensorFlow is not needed to write them. What TFDS requires of them:
 
 - A key that an Example may lack must be a sequence: TFDS reads a missing sequence as an empty one, but refuses an
@@ -23,11 +23,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from schemas.example_message import decode_features
+from schemas.features import FEATURES, Feature
 from schemas.manifest import ClassEntry, Manifest
 from schemas.record import ImageRecord
-from schemas.tfexample import FEATURES, Feature, decode_features, encode_record
-
-__all__ = ["DATASET_INFO_NAME", "FEATURES_NAME", "FILE_NAMES", "class_names", "tfds_files"]
+from schemas.tfexample import encode_record
 
 DATASET_INFO_NAME = "dataset_info.json"
 FEATURES_NAME = "features.json"

@@ -9,22 +9,10 @@ from typing import Any
 
 from schemas.boxes import Box
 from schemas.errors import FormatError
-from schemas.example_message import add_entry, decode_features, encode_features, join_entries, key_field
-from schemas.features import FEATURES, FLAGS, MAP_KEYS, Columns, Feature
+from schemas.example_message import add_entry, decode_features, join_entries, key_field
+from schemas.features import BOX_KEYS, FEATURES, FLAGS, IMAGE_KEYS, LABEL_KEYS, MAP_KEYS, RARE_BOX_KEYS, Columns
 from schemas.masks import without_blanks
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
-
-__all__ = [
-    "FEATURES",
-    "FLAGS",
-    "Columns",
-    "Feature",
-    "decode_features",
-    "decode_record",
-    "encode_chunks",
-    "encode_features",
-    "encode_record",
-]
 
 _ORDERED = tuple((key_field(f.key), *f[1:]) for f in sorted(FEATURES, key=lambda f: f.key.encode()))
 _ALWAYS = tuple(feature.key for feature in FEATURES if not feature.rare)
@@ -125,110 +113,63 @@ def decode_record(data: bytes) -> ImageRecord:
             f"the record lacks {missing[0]!r} and {len(missing) - 1} more keys; written by `wordtree convert`?"
         )
 
-    def text(key: str) -> list[str]:
-        return [value.decode() for value in table[key]]
-
-    def rare(key: str, empty: Any) -> list[Any]:
-        """The list of a rare key; one empty value a box where it was left out."""
-        return table.get(key) or [empty] * len(table["image/object/class/label"])
-
-    def tristate(value: int) -> bool | None:
-        return None if value < 0 else bool(value)
-
-    sides = [table[f"image/object/bbox/{side}"] for side in ("ymin", "xmin", "ymax", "xmax")]
-    flags: dict[str, list[Any]] = {name: [tristate(v) for v in table[f"wordtree/object/{name}"]] for name in FLAGS}
-    object_texts: dict[str, list[Any]] = {
-        name: text(key)
-        for name, key in {
-            "label": "image/object/class/text",
-            "wnid": "wordtree/object/wnid",
-            "annotation_id": "wordtree/object/id",
-            "view": "image/object/view",
-            "source": "wordtree/object/source",
-        }.items()
-    }
-    label_texts: dict[str, list[Any]] = {
-        name: text(key)
-        for name, key in {
-            "label": "image/class/text",
-            "wnid": "wordtree/class/wnid",
-            "source": "wordtree/class/source",
-        }.items()
-    }
-    object_texts |= {
-        name: [value.decode() for value in rare(f"wordtree/object/{name}", b"")] for name in ("segmentation", "extra")
-    }
-    keypoints = _keypoints(table, rare("image/object/keypoint/num", 0))
-    masks, parts = without_blanks(rare("image/object/mask", b"")), rare("wordtree/object/parts", b"")
     try:
-        boxes = tuple(
-            BoxAnnotation(
-                box=Box(*corner),
-                class_id=class_id,
-                area=None if area < 0 else area,
-                confidence=confidence,
-                keypoints=keypoints[i],
-                mask=masks[i],
-                parts=tuple(Part(name, Box(*sides)) for name, *sides in json.loads(parts[i] or b"[]")),
-                **{name: values[i] for name, values in object_texts.items()},
-                **{name: values[i] for name, values in flags.items()},
-            )
-            for i, (corner, class_id, area, confidence) in enumerate(
-                zip(
-                    zip(*sides, strict=True),
-                    table["image/object/class/label"],
-                    table["image/object/area"],
-                    table["wordtree/object/confidence"],
-                    strict=True,
-                )
-            )
-        )
-        labels = tuple(
-            ImageLabel(
-                class_id=class_id,
-                present=bool(present),
-                verified=tristate(verified),
-                confidence=confidence,
-                **{name: values[i] for name, values in label_texts.items()},
-            )
-            for i, (class_id, present, verified, confidence) in enumerate(
-                zip(
-                    table["image/class/label"],
-                    table["wordtree/class/present"],
-                    table["wordtree/class/verified"],
-                    table["wordtree/class/confidence"],
-                    strict=True,
-                )
-            )
+        boxes, labels = _boxes(table), _labels(table)
+        captions = zip(_texts(table, "image/caption"), _texts(table, "wordtree/caption/id"), strict=True)
+        return ImageRecord(
+            **{name: _read(table, key, kind)[0] for name, (key, kind) in IMAGE_KEYS.items()},
+            has_boxes=bool(table["wordtree/has_boxes"][0]),
+            boxes=boxes,
+            labels=labels,
+            encoded=table["image/encoded"][0] or None,
+            orientation=table.get("wordtree/orientation", [1])[0],
+            rotation=table.get("wordtree/rotation", [None])[0],
+            captions=tuple(Caption(*caption) for caption in captions),
+            maps=tuple(SegmentationMap(kind, data) for kind, key in MAP_KEYS.items() for data in table.get(key, ())),
+            not_exhaustive=tuple(table.get("image/not_exhaustive_category_ids", ())),
+            extra=(_texts(table, "wordtree/extra") or [""])[0],
         )
     except (ValueError, IndexError) as error:
-        raise FormatError(f"the per-object lists of {text('image/source_id')} differ in length ({error})") from error
-    return ImageRecord(
-        image_id=text("image/source_id")[0],
-        source=text("wordtree/source")[0],
-        uri=text("wordtree/uri")[0],
-        filename=text("image/filename")[0],
-        has_boxes=bool(table["wordtree/has_boxes"][0]),
-        format=text("image/format")[0],  # type: ignore[arg-type]
-        height=table["image/height"][0],
-        width=table["image/width"][0],
-        boxes=boxes,
-        labels=labels,
-        encoded=table["image/encoded"][0] or None,
-        sha256=text("image/key/sha256")[0],
-        provenance=text("wordtree/provenance")[0],
-        orientation=table.get("wordtree/orientation", [1])[0],
-        rotation=table.get("wordtree/rotation", [None])[0],
-        captions=tuple(
-            Caption(sentence.decode(), number.decode())
-            for sentence, number in zip(
-                table.get("image/caption", ()), table.get("wordtree/caption/id", ()), strict=True
-            )
-        ),
-        maps=tuple(SegmentationMap(kind, data) for kind, key in MAP_KEYS.items() for data in table.get(key, ())),
-        not_exhaustive=tuple(table.get("image/not_exhaustive_category_ids", ())),
-        extra=table.get("wordtree/extra", [b""])[0].decode(),
-    )
+        ids = _texts(table, "image/source_id")
+        raise FormatError(f"the per-object lists of {ids} differ in length ({error})") from error
+
+
+Table = dict[str, list[Any]]
+
+
+def _texts(table: Table, key: str) -> list[str]:
+    return [value.decode() for value in table.get(key, ())]
+
+
+def _read(table: Table, key: str, kind: str) -> list[Any]:
+    return _texts(table, key) if kind == "bytes" else table[key]
+
+
+def _tristate(value: int) -> bool | None:
+    return None if value < 0 else bool(value)
+
+
+def _boxes(table: Table) -> tuple[BoxAnnotation, ...]:
+    """The boxes of a record; of a key that is left out each box has an empty value."""
+    sides = (table[f"image/object/bbox/{side}"] for side in Box._fields)
+    of: dict[str, Any] = {name: _read(table, *key) for name, key in BOX_KEYS.items()}
+    of |= {name: map(_tristate, table[f"wordtree/object/{name}"]) for name in FLAGS}
+    of["box"] = [Box(*corners) for corners in zip(*sides, strict=True)]
+    count = len(of["box"])
+    of |= {name: _texts(table, key) or [""] * count for name, key in RARE_BOX_KEYS.items()}
+    of["area"] = [None if area < 0 else area for area in table["image/object/area"]]
+    of["keypoints"] = _keypoints(table, table.get("image/object/keypoint/num") or [0] * count)
+    of["mask"] = without_blanks(table.get("image/object/mask") or [b""] * count)
+    parts = table.get("wordtree/object/parts") or [b""] * count
+    of["parts"] = [tuple(Part(name, Box(*box)) for name, *box in json.loads(text or b"[]")) for text in parts]
+    return tuple(map(BoxAnnotation._make, zip(*(of[name] for name in BoxAnnotation._fields), strict=True)))
+
+
+def _labels(table: Table) -> tuple[ImageLabel, ...]:
+    of: dict[str, Any] = {name: _read(table, *key) for name, key in LABEL_KEYS.items()}
+    of["present"] = map(bool, table["wordtree/class/present"])
+    of["verified"] = map(_tristate, table["wordtree/class/verified"])
+    return tuple(map(ImageLabel._make, zip(*(of[name] for name in ImageLabel._fields), strict=True)))
 
 
 def _keypoints(table: dict[str, list[Any]], counts: list[int]) -> list[tuple[Keypoint, ...]]:

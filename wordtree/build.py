@@ -24,23 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import ConfigError, LabelError
-from wordtree.build_options import ILSVRC_PEOPLE, PERSON, ROOT, TIES, TOP, BuildOptions, tie_order
+from wordtree.build_options import PERSON, ROOT, BuildOptions, tie_order
 from wordtree.tree import WordTree, from_parents
 from wordtree.wordnet import WordNet, unknown_wnid
-
-__all__ = [
-    "ILSVRC_PEOPLE",
-    "PERSON",
-    "ROOT",
-    "TIES",
-    "TOP",
-    "BuildOptions",
-    "BuildReport",
-    "BuiltTree",
-    "CutEdge",
-    "LeftOut",
-    "build_tree",
-]
 
 MOST_UNKNOWN_TOLD = 10
 

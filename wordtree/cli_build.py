@@ -13,7 +13,8 @@ from wordtree.cli_check import tree_facts
 from wordtree.cli_parts import SPEC_HELP, add_parser
 
 if TYPE_CHECKING:
-    from wordtree.build import BuildOptions, BuiltTree
+    from wordtree.build import BuiltTree
+    from wordtree.build_options import BuildOptions
     from wordtree.label_space import LabelMap
     from wordtree.wordnet import WordNet
 
@@ -107,9 +108,9 @@ def run_build(args: argparse.Namespace) -> int:
     """Build a tree and write its directory."""
     from wordtree.build import build_tree
     from wordtree.files import placed_spaces, read_tree, table, write_tree_directory
+    from wordtree.label_files import load_label_map
     from wordtree.label_names import own_names
     from wordtree.lint import lint, lint_lines
-    from wordtree.mapping import load_label_map
     from wordtree.recipes import DIFFERENCE_COLUMNS, compare_trees, comparison_lines, comparison_rows
     from wordtree.show import fitting_depth, tree_lines
     from wordtree.wordnet import load_wordnet
@@ -199,7 +200,7 @@ def read_options(args: argparse.Namespace, spaces: Sequence[LabelMap], wordnet: 
     Raises:
         ConfigError: a recipe together with other options, or an unknown recipe.
     """
-    from wordtree.build import ILSVRC_PEOPLE, PERSON, TOP, BuildOptions
+    from wordtree.build_options import ILSVRC_PEOPLE, PERSON, TOP, BuildOptions
     from wordtree.recipes import read_patches, recipe_options
 
     if args.recipe is not None:
@@ -257,7 +258,7 @@ def describe_options(options: BuildOptions) -> str:
 
 def left_out_lines(built: BuiltTree, wordnet: WordNet) -> list[str]:
     """How many labels are no nodes, the first of them, and why: one line for each reason."""
-    from wordtree.build import PERSON
+    from wordtree.build_options import PERSON
 
     lines: list[str] = []
     for below in dict.fromkeys(left.below for left in built.left_out):

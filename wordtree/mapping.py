@@ -9,21 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.errors import LabelError
-from wordtree.label_files import load_label_map
-from wordtree.label_space import LabelMap, LabelRow, Relation
+from wordtree.label_space import LabelMap, Relation
 from wordtree.tree import WordTree
 from wordtree.wordnet import WordNet
-
-__all__ = [
-    "LabelMap",
-    "LabelRow",
-    "PlacedLabel",
-    "Relation",
-    "combine",
-    "load_label_map",
-    "nearest_node",
-    "place_labels",
-]
 
 
 @dataclass(frozen=True, slots=True)

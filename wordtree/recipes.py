@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.errors import ConfigError, FormatError
-from wordtree.build import TIES, BuildOptions, BuiltTree, build_tree
+from wordtree.build import BuiltTree, build_tree
+from wordtree.build_options import TIES, BuildOptions
 from wordtree.suggestions import did_you_mean
 from wordtree.text_files import read_columns
 from wordtree.tree import WordTree

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.tfexample import decode_features
+from schemas.example_message import decode_features
 from schemas.tfrecord import read_records
 
 TOLERANCE = 1e-6  # of an image's side

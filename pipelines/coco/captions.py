@@ -8,7 +8,8 @@ from pipelines.coco.entries import AnyEntry, CaptionEntry, ImageEntry, StrictCap
 from pipelines.coco.ids import SeenIds
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
 from pipelines.files import storage
-from pipelines.files.json_stream import Bad, Batch, Value, read_object
+from pipelines.files.json_forms import Bad
+from pipelines.files.json_stream import Batch, Value, read_object
 from pipelines.rows import Rejected, Row, Statements
 from schemas.coco import id_text
 

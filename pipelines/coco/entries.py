@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from pipelines.files import storage
-from pipelines.files.json_forms import raw_json
-from pipelines.files.json_stream import Bad, Batch
+from pipelines.files.json_forms import Bad, raw_json
+from pipelines.files.json_stream import Batch
 from schemas.coco import Id, id_text, usual_id
 
 Number = int | float

@@ -24,8 +24,8 @@ from pipelines.coco.entries import (
 )
 from pipelines.coco.ids import IdSet
 from pipelines.files import storage
-from pipelines.files.json_forms import readable_json
-from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
+from pipelines.files.json_forms import Bad, readable_json
+from pipelines.files.json_stream import Batch, Value, last_member, read_object
 from pipelines.files.json_window import json_kind
 from pipelines.sources.base import DatasetClass
 from schemas.coco import Id, class_ids, id_text

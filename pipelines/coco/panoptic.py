@@ -16,8 +16,8 @@ from pipelines.coco.entries import Category, ImageEntry, PanopticEntry, Segment,
 from pipelines.coco.head import ids_of
 from pipelines.coco.reading import ImageFolder, image_rows, malformed
 from pipelines.files import storage
-from pipelines.files.json_forms import raw_json
-from pipelines.files.json_stream import Bad, Value, read_object
+from pipelines.files.json_forms import Bad, raw_json
+from pipelines.files.json_stream import Value, read_object
 from pipelines.rows import BoxRow, Rejected, Row, Statements
 from schemas.coco import Id, id_text
 

@@ -22,7 +22,8 @@ from pipelines.coco.entries import (
 )
 from pipelines.coco.ids import SeenIds
 from pipelines.files import storage
-from pipelines.files.json_stream import Bad, Batch, Value, read_object
+from pipelines.files.json_forms import Bad
+from pipelines.files.json_stream import Batch, Value, read_object
 from pipelines.rows import BoxRow, ImageRow, LabelRow, Rejected, Row, Statements
 from schemas.coco import Id, id_text
 

@@ -21,7 +21,8 @@ from pipelines.coco.head import Hashing, categories_of, classes_of, ids_of, read
 from pipelines.coco.ids import IdSet, SeenIds
 from pipelines.coco.reading import ImageFolder, image_rows, statements
 from pipelines.files import storage
-from pipelines.files.json_stream import Bad, Batch, read_list, read_object
+from pipelines.files.json_forms import Bad
+from pipelines.files.json_stream import Batch, read_list, read_object
 from pipelines.image_checks import KNOWN_ENDINGS
 from pipelines.rows import ImageRow, Row
 from pipelines.sources.base import Survey

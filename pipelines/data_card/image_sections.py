@@ -13,7 +13,7 @@ from pipelines.statistics.annotation_figures import DETAIL_NAMES, GRID, SHARE_BI
 from pipelines.statistics.image_figures import ASPECT_EDGES, SHARES, SIDE_EDGES
 from pipelines.statistics.results import DatasetStatistics, known_formats, known_sizes
 from pipelines.statistics.sketches import ACCURACY
-from schemas.tfexample import FLAGS
+from schemas.features import FLAGS
 
 GROUPS = ((11, 15), (16, 20), (21, 30), (31, 50), (51, 100), (101, 1 << 60))
 TOP_SIZES = 12

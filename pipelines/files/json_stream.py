@@ -26,8 +26,6 @@ from pipelines.files.json_structure import element_ends, split_elements
 from pipelines.files.json_window import WINDOW, Digest, Window, json_kind
 from schemas.errors import FormatError, InputError
 
-__all__ = ["Bad", "Batch", "Value", "begins_list", "last_member", "read_list", "read_object"]
-
 _KEY = re.compile(rb'[ \t\n\r]*("(?:[^"\\]|\\.)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _JOINT = re.compile(rb'[ \t\n\r]*,[ \t\n\r]*\{[ \t\n\r]*"[^"\\]{0,80}"')

@@ -60,7 +60,7 @@ def dataset_classes(described: Mapping[str, str], found: Iterable[str]) -> tuple
         described: MID -> name; empty where there are no descriptions.
         found: MIDs that stand in the files.
     """
-    from wordtree.mapping import load_label_map
+    from wordtree.label_files import load_label_map
 
     boxable = load_label_map("openimages")
     with_boxes = [row.label for row in boxable.rows]

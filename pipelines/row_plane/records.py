@@ -13,8 +13,8 @@ from typing import Any
 
 from schemas.boxes import Box
 from schemas.errors import FormatError
+from schemas.features import FLAGS
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part
-from schemas.tfexample import FLAGS
 
 Row = Mapping[str, Any]
 

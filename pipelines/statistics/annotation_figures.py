@@ -17,7 +17,7 @@ from pipelines.statistics.sketches import (
     side_by_side,
     sketch_bytes,
 )
-from schemas.tfexample import FLAGS
+from schemas.features import FLAGS
 
 WHAT = ("box", "label", "absent")
 CONFIDENCE_BINS = 20

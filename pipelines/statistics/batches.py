@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipelines.files import storage
 from pipelines.statistics.string_hash import Hashes, hash_strings, salted
 from schemas.errors import FormatError
-from schemas.tfexample import FLAGS
+from schemas.features import FLAGS
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
 
@@ -70,7 +70,7 @@ class AnnotationBatch:
         source: who said so.
         box: float32[N, 4] `rel_yxyx`, NaN where there is none.
         area: float32[N], as the dataset states it, NaN where it does not.
-        flags: int8[N, F] in the order of `schemas.tfexample.FLAGS`; 0, 1 or UNKNOWN.
+        flags: int8[N, F] in the order of `schemas.features.FLAGS`; 0, 1 or UNKNOWN.
         details: bool[N, D]: has a mask as PNG, a segmentation, keypoints, parts.
     """
 

@@ -11,9 +11,9 @@ from detector.targets import Counts, make_targets
 from detector.training_row import read_training_row
 from schemas.boxes import Box
 from schemas.errors import FormatError
-from schemas.example_message import encode_features
+from schemas.example_message import decode_features, encode_features
 from schemas.record import BoxAnnotation, ImageLabel, ImageRecord
-from schemas.tfexample import decode_features, decode_record, encode_record
+from schemas.tfexample import decode_record, encode_record
 
 WHOLE = Placement(1.0, 1.0, 0.0, 0.0, False)
 

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from schemas.boxes import Box
+from schemas.example_message import decode_features
+from schemas.features import FEATURES
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint
 from schemas.tfds import FILE_NAMES, class_names, tfds_files
-from schemas.tfexample import FEATURES, decode_features, encode_record
+from schemas.tfexample import encode_record
 from schemas.tfrecord import frame
 
 # Written by TFDS 4.9.10: FeaturesDict({...}).save_config(folder), one connector of each kind that we use.

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from schemas.boxes import Box
 from schemas.errors import FormatError
+from schemas.example_message import decode_features, encode_features
+from schemas.features import FEATURES, Columns
 from schemas.record import BoxAnnotation, Caption, ImageLabel, ImageRecord, Keypoint, Part, SegmentationMap
-from schemas.tfexample import FEATURES, Columns, decode_features, decode_record, encode_features, encode_record
+from schemas.tfexample import decode_record, encode_record
 
 FLOAT32 = st.floats(0, 1, width=32)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError, LabelError
-from wordtree.build import BuildOptions, CutEdge, build_tree
+from wordtree.build import CutEdge, build_tree
+from wordtree.build_options import BuildOptions
 from wordtree.tree_formats import tree_text
 from wordtree.wordnet import WordNet, load_wordnet
 

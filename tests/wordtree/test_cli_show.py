@@ -11,7 +11,7 @@ from schemas.errors import ConfigError, FormatError, LabelError, OutputError
 from wordtree.build import build_tree
 from wordtree.cli_show import add_export, add_show
 from wordtree.files import write_tree_directory
-from wordtree.mapping import load_label_map
+from wordtree.label_files import load_label_map
 from wordtree.show_data import IMAGES_PER_NODE, MAX_IMAGE_KB, MAX_PAGE_MB
 from wordtree.wordnet import load_wordnet
 

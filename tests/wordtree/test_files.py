@@ -11,7 +11,7 @@ from schemas.errors import ConfigError, FormatError, InputError, OutputError, Tr
 from wordtree import tree_formats as formats
 from wordtree.build import build_tree
 from wordtree.files import read_tree, read_tree_directory, write_text_file, write_tree_directory
-from wordtree.mapping import load_label_map
+from wordtree.label_files import load_label_map
 
 
 @pytest.fixture

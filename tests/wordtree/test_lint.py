@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from wordtree.build import BuildOptions, CutEdge, build_tree
+from wordtree.build import CutEdge, build_tree
+from wordtree.build_options import BuildOptions
+from wordtree.label_files import load_label_map
 from wordtree.label_space import LabelMap, LabelRow
 from wordtree.lint import NOTES, SUMMARIES, WIDE, Finding, lint, lint_lines, lint_rows, lint_space
-from wordtree.mapping import PlacedLabel, load_label_map, place_labels
+from wordtree.mapping import PlacedLabel, place_labels
 from wordtree.tree import WordTree
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from schemas.errors import ConfigError, FormatError, InputError, LabelError
 from wordtree.build import build_tree
+from wordtree.label_files import load_label_map
 from wordtree.label_space import LabelMap, LabelRow
-from wordtree.mapping import PlacedLabel, combine, load_label_map, nearest_node, place_labels
+from wordtree.mapping import PlacedLabel, combine, nearest_node, place_labels
 
 DARKNET_SPELLINGS = {
     "aeroplane": "airplane",

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from schemas.errors import ConfigError, FormatError, LabelError
-from wordtree.build import PERSON, TIES, BuildOptions, CutEdge, LeftOut, build_tree
+from wordtree.build import CutEdge, LeftOut, build_tree
+from wordtree.build_options import PERSON, TIES, BuildOptions
 from wordtree.recipes import RECIPES, compare_trees, comparison_lines, read_patches, recipe_options
 from wordtree.tree import WordTree
 from wordtree.wordnet import WordNet

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.files import json_window
-from pipelines.files.json_forms import readable_json
-from pipelines.files.json_stream import Bad, Batch, Value, last_member, read_object
+from pipelines.files.json_forms import Bad, readable_json
+from pipelines.files.json_stream import Batch, Value, last_member, read_object
 from pipelines.files.json_structure import element_ends, split_elements
 from schemas.errors import FormatError, InputError
 

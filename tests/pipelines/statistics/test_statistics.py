@@ -17,7 +17,7 @@ from pipelines.statistics.job import build, count, make_task
 from pipelines.statistics.results import decode, encode
 from schemas.dataset_files import open_dataset_files
 from schemas.errors import FormatError, WordTreeError
-from schemas.tfexample import FLAGS
+from schemas.features import FLAGS
 from tests.pipelines.statistics.test_statistics_oracle import (
     class_entries,
     random_rows,

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
+from schemas.features import FLAGS
 from schemas.manifest import ClassEntry, Counts, Manifest, ShardEntry
-from schemas.tfexample import FLAGS
 
 
 def index_row(image_id, **fields):
