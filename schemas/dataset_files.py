@@ -9,8 +9,9 @@ its rows say holds; boxes and labels inside those records may be older (docs/dec
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ from schemas.tfexample import decode_record
 from schemas.tfrecord import unframe
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
+
+PLACE_COLUMNS = ("image_id", "shard", "offset", "length")  # of an index: where each record lies
+AGAIN = "convert the dataset again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class DatasetFiles:
             FormatError: the annotations cannot be read.
         """
         totals: dict[int, list[int]] = {}
-        for batch in self._annotations(("kind", "class_id", "presence")):
+        for batch in self.batches("annotations", ("kind", "class_id", "presence")):
             classes, kinds = _ints(batch["class_id"]), _kinds(batch)
             for kind in range(3):
                 found, numbers = np.unique(classes[kinds == kind], return_counts=True)
@@ -84,12 +88,13 @@ class DatasetFiles:
         Raises:
             FormatError: the index or the annotations cannot be read.
         """
-        index = self._table("index", ("image_id", "shard", "offset", "length"))
+        with opened_table(self.table_path("index")) as file:
+            index = file.read(columns=list(PLACE_COLUMNS))
         index = index.filter(pc.less_equal(index["length"], max_bytes))
         cost = np.maximum(_ints(index["length"]), small)
         known = index["image_id"].combine_chunks()
         taken: dict[int, list[tuple[int, int]]] = {}
-        for batch in self._annotations(("image_id", "kind", "class_id", "presence")):
+        for batch in self.batches("annotations", ("image_id", "kind", "class_id", "presence")):
             rows = _ints(pc.fill_null(pc.index_in(batch["image_id"], value_set=known), -1))
             said = (rows >= 0) & (_kinds(batch) < 2)
             for class_id, row in _best_of_each(_ints(batch["class_id"])[said], rows[said], cost, most):
@@ -114,7 +119,7 @@ class DatasetFiles:
             if place.offset < 0 or place.length < 0 or place.offset + place.length > size:
                 raise FormatError(
                     f"{path}: record {place.image_id!r} is said to lie at byte {place.offset}, {place.length} bytes "
-                    f"long; the shard has {size} bytes; convert the dataset again"
+                    f"long; the shard has {size} bytes; {AGAIN}"
                 )
             with fs.open(name, "rb", cache_type="none") as file:
                 file.seek(place.offset)
@@ -123,22 +128,34 @@ class DatasetFiles:
             raise InputError(f"{path}: no such file; the dataset is incomplete, convert it again") from None
         return decode_record(unframe(framed, f"{path}, record {place.image_id!r}"))
 
-    def _annotations(self, columns: tuple[str, ...]) -> Iterator[dict[str, pa.Array]]:
-        path = posixpath.join(self.path, f"{self.manifest.split}.annotations.parquet")
-        try:
-            with fsspec.open(path, "rb") as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):  # type: ignore[arg-type]
-                    yield {name: batch.column(name) for name in columns}
-        except (OSError, ValueError, KeyError) as error:
-            raise FormatError(f"{path}: cannot be read ({error}); convert the dataset again") from error
+    def table_path(self, kind: str) -> str:
+        """Path of the "index" or of the "annotations"."""
+        return posixpath.join(self.path, f"{self.manifest.split}.{kind}.parquet")
 
-    def _table(self, kind: str, columns: tuple[str, ...]) -> pa.Table:
-        path = posixpath.join(self.path, f"{self.manifest.split}.{kind}.parquet")
-        try:
-            with fsspec.open(path, "rb") as file:
-                return pq.read_table(file, columns=list(columns))  # type: ignore[arg-type]
-        except (OSError, ValueError) as error:
-            raise FormatError(f"{path}: cannot be read ({error}); convert the dataset again") from error
+    def batches(self, kind: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns of a table, in batches.
+
+        Raises:
+            FormatError: it cannot be read.
+        """
+        with opened_table(self.table_path(kind)) as file:
+            yield from file.iter_batches(columns=list(columns))
+
+
+@contextlib.contextmanager
+def opened_table(path: str) -> Iterator[pq.ParquetFile]:
+    """A table of a dataset directory, open.
+
+    Raises:
+        FormatError: it is not there, or cannot be read, also inside the block.
+    """
+    try:
+        with fsspec.open(path, "rb") as stream, pq.ParquetFile(stream) as file:  # type: ignore[arg-type]
+            yield file
+    except FileNotFoundError:
+        raise FormatError(f"{path}: there is no such file; {AGAIN}") from None
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise FormatError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); {AGAIN}") from error
 
 
 def shard_path(folder: str, shard: str) -> str:
@@ -160,9 +177,8 @@ def open_dataset_files(path: str) -> DatasetFiles:
     if not fs.exists(posixpath.join(root, MANIFEST_NAME)):
         raise InputError(f"{path!r} has no {MANIFEST_NAME}: {_why_not(fs, root, path)}")
     with fs.open(posixpath.join(root, MANIFEST_NAME), "rb") as file:
-        return DatasetFiles(
-            path, manifest_from_json(file.read().decode(errors="replace"), posixpath.join(path, MANIFEST_NAME))
-        )
+        text = file.read().decode(errors="replace")
+    return DatasetFiles(path, manifest_from_json(text, posixpath.join(path, MANIFEST_NAME)))
 
 
 def _why_not(fs: Any, root: str, path: str) -> str:
@@ -183,7 +199,7 @@ def _ints(column: Any) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _kinds(batch: dict[str, pa.Array]) -> np.ndarray:
+def _kinds(batch: pa.RecordBatch) -> np.ndarray:
     """0 for a box, 1 for a label of the image, 2 for a label that says the class is not there."""
     boxes = pc.equal(batch["kind"], "box").to_numpy(zero_copy_only=False)
     return np.where(boxes, 0, np.where(_ints(batch["presence"]) > 0, 1, 2))

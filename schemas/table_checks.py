@@ -8,24 +8,21 @@ columns are read, so it takes a second for millions of images. What a column say
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
 from schemas.arrow import ANNOTATIONS_SCHEMA, INDEX_SCHEMA
-from schemas.dataset_files import DatasetFiles, open_dataset_files
+from schemas.dataset_files import AGAIN, PLACE_COLUMNS, DatasetFiles, open_dataset_files, opened_table
 from schemas.errors import FormatError
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no type checker knows them
 
 LABELS_NAME = "labels.pbtxt"
-INDEX_NEEDED = ("image_id", "shard", "offset", "length")  # where each record lies
 ANNOTATIONS_NEEDED = ("image_id", "kind", "class_id", "presence")
-_AGAIN = "convert the dataset again"
 
 
 def open_checked(path: str, *, every_column: bool) -> DatasetFiles:
@@ -49,17 +46,16 @@ def check_tables(files: DatasetFiles, *, every_column: bool) -> None:
     Raises:
         FormatError: in one line, naming the file and the first thing that is wrong.
     """
-    split, counts = files.manifest.split, files.manifest.counts
+    counts = files.manifest.counts
     _check_names(files)
-    index = posixpath.join(files.path, f"{split}.index.parquet")
-    annotations = posixpath.join(files.path, f"{split}.annotations.parquet")
-    needed = INDEX_SCHEMA.names if every_column else INDEX_NEEDED
+    index, annotations = files.table_path("index"), files.table_path("annotations")
+    needed = INDEX_SCHEMA.names if every_column else PLACE_COLUMNS
     _check_table(index, INDEX_SCHEMA, needed, counts.images_written)
-    _check_places(index, files)
+    _check_places(files)
     needed = ANNOTATIONS_SCHEMA.names if every_column else ANNOTATIONS_NEEDED
     names = _check_table(annotations, ANNOTATIONS_SCHEMA, needed, counts.annotations_written)
     if files.manifest.is_view and "origin" in names:
-        _check_origins(annotations, files)
+        _check_origins(files)
     _check_label_map(posixpath.join(files.path, LABELS_NAME))
 
 
@@ -69,30 +65,25 @@ def _check_names(files: DatasetFiles) -> None:
         if "/" in entry.name or "\\" in entry.name or entry.name in ("", ".", ".."):
             raise FormatError(
                 f"{files.path}: the manifest names the shard {entry.name!r}; expected the plain name of a file beside "
-                f"it; {_AGAIN}"
+                f"it; {AGAIN}"
             )
 
 
 def _check_table(path: str, schema: pa.Schema, needed: Sequence[str], rows: int) -> list[str]:
     """Number of rows and types of columns, from the footer; the names of the columns."""
-    try:
-        with fsspec.open(path, "rb") as stream, pq.ParquetFile(stream) as file:  # type: ignore[arg-type]
-            found, there = file.metadata.num_rows, file.schema_arrow
-    except FileNotFoundError:
-        raise FormatError(f"{path}: there is no such file; {_AGAIN}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); {_AGAIN}") from error
+    with opened_table(path) as file:
+        found, there = file.metadata.num_rows, file.schema_arrow
     missing = [name for name in needed if name not in there.names]
     if missing:
-        raise FormatError(f"{path}: it has no column {missing[0]!r}; it was written by an older version, {_AGAIN}")
+        raise FormatError(f"{path}: it has no column {missing[0]!r}; it was written by an older version, {AGAIN}")
     for name in there.names:
         if there.names.count(name) > 1:
-            raise FormatError(f"{path}: column {name!r} stands there twice; {_AGAIN}")
+            raise FormatError(f"{path}: column {name!r} stands there twice; {AGAIN}")
         expected = schema.field(name).type if name in schema.names else None
         if expected is not None and _family(there.field(name).type) != _family(expected):
-            raise FormatError(f"{path}: column {name!r} holds {there.field(name).type}; expected {expected}; {_AGAIN}")
+            raise FormatError(f"{path}: column {name!r} holds {there.field(name).type}; expected {expected}; {AGAIN}")
     if found != rows:
-        raise FormatError(f"{path}: {found:,} rows, but the manifest counts {rows:,}; {_AGAIN}")
+        raise FormatError(f"{path}: {found:,} rows, but the manifest counts {rows:,}; {AGAIN}")
     return list(there.names)
 
 
@@ -107,19 +98,11 @@ def _family(kind: pa.DataType) -> str:
     return "real" if pa.types.is_floating(kind) else str(kind)
 
 
-def _batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with fsspec.open(path, "rb") as stream, pq.ParquetFile(stream) as file:  # type: ignore[arg-type]
-            yield from file.iter_batches(columns=list(columns))
-    except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); {_AGAIN}") from error
-
-
-def _check_places(path: str, files: DatasetFiles) -> None:
+def _check_places(files: DatasetFiles) -> None:
     shards = files.manifest.shards
     names = pa.array([entry.name for entry in shards], pa.string())
     ends = pa.array([entry.bytes for entry in shards], pa.int64())
-    for batch in _batches(path, INDEX_NEEDED):
+    for batch in files.batches("index", PLACE_COLUMNS):
         shard = batch["shard"].cast(pa.string())
         offset, length = (batch[name].cast(pa.int64(), safe=False) for name in ("offset", "length"))
         if not shards:  # rows only: no record has a place
@@ -132,13 +115,13 @@ def _check_places(path: str, files: DatasetFiles) -> None:
         good = good.fill_null(False)
         if not pc.all(good, min_count=0).as_py():
             row = batch.filter(pc.invert(good)).slice(0, 1).to_pylist()[0]
-            _refuse(path, files, row["image_id"], row["shard"], row["offset"], row["length"])
+            _refuse("index", files, *row.values())
 
 
-def _check_origins(path: str, files: DatasetFiles) -> None:
+def _check_origins(files: DatasetFiles) -> None:
     """Places of the records of a view's rows, `SHARD@OFFSET+LENGTH`."""
     ends = {entry.name: entry.bytes for entry in files.manifest.shards}
-    for batch in _batches(path, ("image_id", "origin")):
+    for batch in files.batches("annotations", ("image_id", "origin")):
         origins = batch["origin"].cast(pa.string())
         for origin in filter(None, pc.unique(origins).to_pylist()):
             shard, _, place = origin.rpartition("@")
@@ -146,15 +129,15 @@ def _check_origins(path: str, files: DatasetFiles) -> None:
             whole = all(number.isascii() and number.isdigit() and len(number) < 19 for number in (offset, length))
             if not whole or shard not in ends or int(offset) + int(length) > ends[shard]:
                 row = batch.filter(pc.equal(origins, origin))["image_id"][0].as_py()
-                _refuse(path, files, row, shard, offset, length)
+                _refuse("annotations", files, row, shard, offset, length)
 
 
-def _refuse(path: str, files: DatasetFiles, image_id: str, shard: Any, offset: Any, length: Any) -> None:
+def _refuse(kind: str, files: DatasetFiles, image_id: str, shard: Any, offset: Any, length: Any) -> None:
     of = {entry.name: entry.bytes for entry in files.manifest.shards}
     told = f"a shard of {of[shard]:,} bytes" if shard in of else "which is no shard of the manifest"
     raise FormatError(
-        f"{path}: image {image_id!r} is said to lie at byte {offset}, {length} bytes long, in {shard!r}, {told}; "
-        f"{_AGAIN}"
+        f"{files.table_path(kind)}: image {image_id!r} is said to lie at byte {offset}, {length} bytes long, in "
+        f"{shard!r}, {told}; {AGAIN}"
     )
 
 
@@ -165,4 +148,4 @@ def _check_label_map(path: str) -> None:
     except FileNotFoundError:
         return  # whoever needs it says so
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: byte {error.start:,} is no UTF-8 ({error.reason}); {_AGAIN}") from error
+        raise FormatError(f"{path}: byte {error.start:,} is no UTF-8 ({error.reason}); {AGAIN}") from error

@@ -16,13 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
 from pipelines.files import storage
 from pipelines.statistics.reject_figures import RejectLine
 from pipelines.statistics.results import Statistics
 from pipelines.statistics.same_bytes import Place
-from schemas.dataset_files import DatasetFiles, RecordPlace
+from schemas.dataset_files import PLACE_COLUMNS, DatasetFiles, RecordPlace, opened_table
 from schemas.errors import WordTreeError
 from schemas.record import ImageRecord
 
@@ -36,7 +35,6 @@ MOST_BYTES = 24 << 20
 MOST_PIXELS = 64_000_000
 MOST_BOXES = 60
 QUALITY = 80
-_COLUMNS = ("image_id", "shard", "offset", "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +129,11 @@ def record_picture(record: ImageRecord, names: Mapping[str, str], caption: str =
     return small_picture(record.encoded or b"", caption=caption, boxes=boxes)
 
 
-def _class_names(files: DatasetFiles) -> dict[str, str]:
-    return {entry.label: entry.name for entry in files.manifest.classes}
-
-
 def _samples(files: DatasetFiles) -> tuple[Picture, ...]:
     """The first images of the index, which are in random order."""
     if not files.manifest.shards:  # rows only
         return ()
-    names, shown = _class_names(files), []
-    for place in _places(files, None, SAMPLES).values():
-        try:
-            shown.append(record_picture(files.read(place), names))
-        except (WordTreeError, OSError) as error:
-            shown.append(Picture(caption=place.image_id, note=str(error)))
-    return tuple(shown)
+    return tuple(_of_record(files, place) for place in _places(files, None, SAMPLES).values())
 
 
 def _rejects(files: DatasetFiles, reasons: Sequence[Any]) -> dict[RejectLine, Picture]:
@@ -155,10 +143,7 @@ def _rejects(files: DatasetFiles, reasons: Sequence[Any]) -> dict[RejectLine, Pi
     shown: dict[RejectLine, Picture] = {}
     for line in lines:
         if line.kind != "image" and line.image_id in written:
-            try:
-                shown[line] = record_picture(files.read(written[line.image_id]), _class_names(files), line.image_id)
-            except (WordTreeError, OSError) as error:
-                shown[line] = Picture(note=str(error))
+            shown[line] = _of_record(files, written[line.image_id], line.image_id)
         elif line.kind == "image":
             shown[line] = _file_picture(files, line)
     return shown
@@ -193,21 +178,24 @@ def candidate_paths(where: str, options: Mapping[str, Any]) -> list[str]:
 
 
 def _at_place(files: DatasetFiles, name: str, place: Place) -> Picture:
-    path = storage.join(files.path, f"{files.manifest.split}.index.parquet")
     try:
-        with storage.opened(path) as stream:
-            file, row, group = pq.ParquetFile(stream), place.row, 0
+        with opened_table(files.table_path("index")) as file:
+            row, group = place.row, 0
             while row >= (size := file.metadata.row_group(group).num_rows):
                 row, group = row - size, group + 1
-            table = file.read_row_group(group, columns=list(_COLUMNS))
-        place_of = RecordPlace(**table.slice(row, 1).to_pylist()[0])
-        caption = f"{name}: {place_of.image_id}"
-        try:
-            return record_picture(files.read(place_of), _class_names(files), caption)
-        except (WordTreeError, OSError) as error:
-            return Picture(caption=caption, note=str(error))
-    except (WordTreeError, OSError, pa.ArrowException) as error:
+            table = file.read_row_group(group, columns=list(PLACE_COLUMNS))
+    except WordTreeError as error:
         return Picture(note=str(error))
+    place_of = RecordPlace(**table.slice(row, 1).to_pylist()[0])
+    return _of_record(files, place_of, f"{name}: {place_of.image_id}")
+
+
+def _of_record(files: DatasetFiles, place: RecordPlace, caption: str = "") -> Picture:
+    """The picture of a record, or why there is none."""
+    try:
+        return record_picture(files.read(place), {entry.label: entry.name for entry in files.manifest.classes}, caption)
+    except (WordTreeError, OSError) as error:
+        return Picture(caption=caption or place.image_id, note=str(error))
 
 
 def _places(files: DatasetFiles, wanted: set[str] | None, most: int = 1 << 30) -> dict[str, RecordPlace]:
@@ -215,14 +203,11 @@ def _places(files: DatasetFiles, wanted: set[str] | None, most: int = 1 << 30) -
     found: dict[str, RecordPlace] = {}
     if wanted is not None and not wanted:
         return found
-    path = storage.join(files.path, f"{files.manifest.split}.index.parquet")
-    with storage.opened(path) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(columns=list(_COLUMNS)):
-            if wanted is not None:
-                ids = pa.array(sorted(wanted), pa.string())
-                batch = batch.filter(pc.is_in(batch.column("image_id"), value_set=ids))
-            for row in batch.slice(0, most - len(found)).to_pylist():
-                found[row["image_id"]] = RecordPlace(**row)
-            if len(found) >= (most if wanted is None else len(wanted)):
-                break
+    for batch in files.batches("index", PLACE_COLUMNS):
+        if wanted is not None:
+            batch = batch.filter(pc.is_in(batch["image_id"], value_set=pa.array(sorted(wanted), pa.string())))
+        for row in batch.slice(0, most - len(found)).to_pylist():
+            found[row["image_id"]] = RecordPlace(**row)
+        if len(found) >= (most if wanted is None else len(wanted)):
+            break
     return found
