@@ -81,3 +81,12 @@ def read_columns(path: Path, names: Sequence[str]) -> list[tuple[int, tuple[str,
             raise FormatError(f"{path} line {number}: found {cells!r}; expected {' and '.join(names)}")
         rows.append((number, tuple(row[name] for name in names)))
     return rows
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text in UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

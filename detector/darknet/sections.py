@@ -11,13 +11,13 @@ whoever only looks for objects need not know it.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from detector.given_text import nearest
 from schemas.errors import FormatError
 from wordtree.text_files import read_text, split_lines
 
@@ -168,8 +168,7 @@ class Section:
                     f"line {line}: [{self.kind}] {key!r} is not {small!r}, and was not used, as in darknet{holds}"
                 )
             elif key not in self._asked:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                hint = nearest(key, known)
                 found.append(f"line {line}: [{self.kind}] the key {key!r} is not known and was not used{hint}")
         found += [
             f"line {line}: [{self.kind}] {key!r} stands there again; as in darknet the first one holds"

@@ -46,7 +46,7 @@ class LiteNetwork:
 
 
 class LiteDetector(LiteSlots):
-    """A .tflite file as a `Detector` that cannot be trained.
+    """A .tflite file as a `Finder`.
 
     Args:
         network: the file.

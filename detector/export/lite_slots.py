@@ -1,4 +1,4 @@
-"""What detectors read from TFLite files share: scores and detections from their slots, and that they do not learn."""
+"""What detectors read from TFLite files share: scores and detections from their slots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detector.region.slots import Predictions
 
 
 class LiteSlots(ABC):
-    """A `Detector` of `detector.api` that cannot be trained; nodes may be tensors, as a served signature takes them."""
+    """A `Finder` of `detector.api`; nodes may be tensors, as a served signature takes them."""
 
     model: Any = None
     overlap: float = DecodeConfig.iou_threshold
@@ -26,7 +26,7 @@ class LiteSlots(ABC):
         """Predictions of every slot for images f32[B, H, W, 3]; `content` f32[B, 4] as in `Batch`."""
 
     def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Detector`."""
+        """See `Finder`."""
         check_images(images)
         predictions = self.predict(images, content=content)
         wanted = tf.constant(np.asarray(nodes), tf.int32) if not tf.is_tensor(nodes) else nodes
@@ -35,10 +35,6 @@ class LiteSlots(ABC):
         return predictions.boxes, tf.exp(found + tf.math.log_sigmoid(predictions.object_logits)[..., None])
 
     def detect(self, images: tf.Tensor, options: DecodeConfig, content: Any = None) -> Detections:
-        """See `Detector`."""
+        """See `Finder`."""
         check_images(images)
         return decode_detections(self.predict(images, content=content), options)
-
-    def losses(self, batch: Any, *, training: bool, images_seen: Any, teacher: Any = None) -> dict[str, Any]:
-        """Not there: a .tflite file does not learn."""
-        raise NotImplementedError("a TFLite file cannot be trained")

@@ -110,7 +110,7 @@ def _parts(kernel: np.ndarray, bias: np.ndarray) -> dict[str, tuple[np.ndarray, 
 
 
 class LiteTwoStage(LiteSlots):
-    """Such a file as a `Detector` that cannot be trained: between its networks runs the code of the trained one.
+    """Such a file as a `Finder`: between its networks runs the code of the trained one.
 
     Args:
         path: of the .tflite file.

@@ -31,7 +31,7 @@ class LoadedModel:
         self._shape = self._scores.structured_input_signature[1]["pixels"].shape
 
     def score_nodes(self, images: tf.Tensor, nodes: Any, content: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Detector`; a signature without `content` belongs to a network that makes no use of it."""
+        """See `Finder`; a signature without `content` belongs to a network that makes no use of it."""
         given = {"pixels": tf.ensure_shape(images, self._shape), "nodes": tf.cast(nodes, tf.int32)}
         if "content" in self._scores.structured_input_signature[1]:
             everywhere = tf.tile(tf.constant([[0.0, 0.0, 1.0, 1.0]]), [tf.shape(images)[0], 1])
@@ -47,7 +47,7 @@ class LoadedModel:
 
 
 def finder_of(detector: Any, canvas: tuple[int, int], fit: Fit, options: DecodeConfig) -> Finder:
-    """A function from an encoded image to its detections on the stored image, with a `Detector` on the canvas.
+    """A function from an encoded image to its detections on the stored image, with a `Finder` on the canvas.
 
     Args:
         detector: the run's own, or a `LiteDetector`.

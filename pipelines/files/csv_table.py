@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from wordtree.csv_lines import Record, odd_records
+from wordtree.text_files import is_utf8
 
 pc: Any = pyarrow.compute
 SHOWN = 80  # characters of a bad line
@@ -84,7 +85,7 @@ def _plain_columns(
         column_types=dict.fromkeys(kept, pa.binary()),
         strings_can_be_null=False,
     )
-    if data.isascii() or _is_text(data):
+    if data.isascii() or is_utf8(data):
         table = pa_csv.read_csv(pa.BufferReader(data), read, parse, convert)
     else:  # Arrow cannot hand over a bad row that is no UTF-8: each byte as a character
         data = data.decode("latin-1").encode()
@@ -117,14 +118,6 @@ def _as_bytes(table: pa.Table) -> pa.Table:
     """Cells whose bytes were taken for characters, as the bytes they were."""
     cells = ([value.decode().encode("latin-1") for value in column.to_pylist()] for column in table.columns)
     return pa.table([pa.array(values, pa.binary()) for values in cells], names=table.column_names)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _shown(line: bytes) -> str:

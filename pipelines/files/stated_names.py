@@ -3,7 +3,7 @@ r"""From the name that a dataset states for a file to the file below its folder.
 A name is taken as it stands where a file is there. Only then it is read as other programs mean it:
 
     images\a.png   D:\set\images\a.png        paths of Windows
-    a%20b.png   file:///home/me/set/a.png     encoded for URLs
+    a%20b.png   file:///mnt/sets/set/a.png     encoded for URLs
     sub/../a.png   ../images/a.png            paths by way of other folders
     /data/local-files/?d=set/a.png            Label Studio's own: a file that it was given, an upload with its hash
     /data/upload/1/1a2b3c4d-a.png

@@ -298,7 +298,7 @@ def text_of(path: str, what: str) -> str:
 
 def same_options(found: object, wanted: object) -> bool:
     """Whether two values of options are equal but for how paths in them are spelt: `data/a.json`, `./data/a.json` and
-    `/home/me/data/a.json` are the same file to somebody in `/home/me`."""
+    the full path are the same file to somebody in the folder above."""
     if isinstance(found, str) and isinstance(wanted, str):
         return found == wanted or _spelt_out(found) == _spelt_out(wanted)
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):

@@ -16,6 +16,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from pipelines.label_rows.layout import USUAL_IMAGE
+from wordtree.text_files import is_utf8
 
 pc: Any = pyarrow.compute
 _METADATA = b"huggingface"
@@ -29,7 +30,7 @@ def image_column(file: pq.ParquetFile) -> str:
     if structs:
         return structs[0] if len(structs) == 1 else ""
     binary = [f.name for f in schema if f.name in _OF_BYTES and is_binary(f.type)]
-    return next((name for name in binary if not _is_text(_first(file, name))), "")
+    return next((name for name in binary if not is_utf8(_first(file, name))), "")
 
 
 def is_image_struct(kind: pa.DataType) -> bool:
@@ -46,14 +47,6 @@ def _first(file: pq.ParquetFile, name: str) -> bytes:
     for batch in file.iter_batches(1, columns=[name], use_threads=False):
         return batch.column(0)[0].as_py() or b""
     return b""
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def label_names(schema: pa.Schema, column: str) -> tuple[str, ...]:

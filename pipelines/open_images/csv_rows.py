@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pipelines.files.csv_ranges import Range, read_range
 from pipelines.open_images.columns import Header
 from wordtree.csv_lines import csv_records
+from wordtree.text_files import is_utf8
 
 NAMES = ("ImageID", "LabelName", "Source", "MaskPath")  # cells that tell things apart
 Row = tuple[int, list[str], str]  # line, cells, and what is wrong with them or ""
@@ -23,7 +24,7 @@ def read_rows(path: str, header: Header, found: Range) -> Iterator[Row]:
     line = found.line
     if not found.start:
         data, line = data.partition(b"\n")[2], line + 1
-    named = () if _is_text(data) else [header.at[name] for name in NAMES if name in header.at]
+    named = () if is_utf8(data) else [header.at[name] for name in NAMES if name in header.at]
     for number, cells, wrong in csv_records(data, header.cells):
         if wrong:
             yield line + number, [_shown(cells[0])], wrong
@@ -38,17 +39,9 @@ def _checked(line: int, cells: list[str], header: Header, named: Sequence[int]) 
         return line, [_shown(cell) for cell in cells], f"{len(cells)} cells; expected {header.cells}"
     if not named:
         return line, cells, ""
-    odd = next((cells[i] for i in named if not _is_text(_bytes(cells[i]))), None)
-    cells = [_shown(cell) if _is_text(_bytes(cell)) or i not in named else "" for i, cell in enumerate(cells)]
+    odd = next((cells[i] for i in named if not is_utf8(_bytes(cells[i]))), None)
+    cells = [_shown(cell) if is_utf8(_bytes(cell)) or i not in named else "" for i, cell in enumerate(cells)]
     return line, cells, "" if odd is None else f"{_bytes(odd)[:40]!r} is no UTF-8; write the file again in it"
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _bytes(cell: str) -> bytes:

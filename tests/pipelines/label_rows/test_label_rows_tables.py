@@ -364,7 +364,7 @@ def test_a_json_object_names_numbered_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "stated",
-    ["photos\\a b.jpg", "C:\\me\\photos\\a%20b.jpg", "/data/upload/1/a b.jpg", "/home/me/photos/a b.JPG", "a%20b.jpg"],
+    ["photos\\a b.jpg", "C:\\me\\photos\\a%20b.jpg", "/data/upload/1/a b.jpg", "/mnt/sets/photos/a b.JPG", "a%20b.jpg"],
 )
 def test_rows_find_their_images_by_the_paths_of_others(
     tmp_path: Path, jpeg: Callable[..., bytes], convert: Callable[..., Any], stated: str

@@ -55,7 +55,7 @@ def listed(kit: Path, lines: str, folder: str = "Main", **options: Any) -> tuple
         ("street (2).XML", "street (2)"),
         ("JPEGImages/street (2).jpg", "street (2)"),
         (r"C:\me\my set\JPEGImages\street (2).jpg", "street (2)"),
-        ("/home/me/dogs/rex.png", "dogs/rex"),
+        ("/mnt/sets/dogs/rex.png", "dogs/rex"),
         (r"dogs\rex", "dogs/rex"),
         ("ben", "dogs/ben"),
         ('"street (2)"', "street (2)"),

@@ -56,7 +56,7 @@ def named(filename: str, folder: str = "") -> str:
         ("fish2", "", "fish2.webp", "fish2.webp"),
         ("fish2", named("  fish2.png "), "fish2.jpg fish2.png", "fish2.png"),
         ("fish2", named(r"C:\my set\fish2.png"), "fish2.jpg fish2.png", "fish2.png"),
-        ("fish2", named("/home/me/pictures/deep/fish2.png"), "fish2.png deep/fish2.png", "deep/fish2.png"),
+        ("fish2", named("/mnt/sets/pictures/deep/fish2.png"), "fish2.png deep/fish2.png", "deep/fish2.png"),
         ("fish2", named("a%20fish.png"), "fish2.png", "fish2.png"),
         ("fish2", named("fish2.tif"), "fish2.tif", "fish2.tif"),  # no kind of picture: told by its bytes
         ("fish2", named("fish2.png"), "deep/er/fish2.png", "deep/er/fish2.png"),
